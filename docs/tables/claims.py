@@ -78,6 +78,8 @@ def _probed() -> Iterator[str]:
     assert abs(int8["difference"]) < 5e-4
     yield f"a quarter of the parameters loses {-100 * quarter['difference']:.1f} points ({low:.1f} to {high:.1f})"
     yield f"{quarter['encoder_32_original']:.1f} times as fast as AllenNLP's at batch 32"
+    smallest, whole = (rows[name]["megabytes"] for name in (f"{_JOINT} budget 25% with highways in int8", "dense"))
+    yield f"it takes {smallest:.2f} MB instead of {whole:.1f}"
     tasks = [board(task, "base", "swapped") for task in ("sst", "snli")]
     names = ("dense", "no ELMo")
     scores = [[f"{100 * rows[name]['score']:.1f} %" for rows in tasks] for name in names]
@@ -244,6 +246,15 @@ def _scores() -> Iterator[str]:
         yield text.format(*(f"{one:.1f}" for one in both))
     assert all(0.5 < -100 * rows["no ELMo"]["difference"] < 2.5 for rows in tasks)
     assert abs(lost[_RANDOM] - lost["shuffled weights"]) < 0.3 and abs(lost["semi_nmf all rank 32"] - lost[_SVD]) < 0.3
+    quarter, rounded, int8 = (
+        probe[name]
+        for name in (*(f"{_JOINT} budget 25% with highways{more}" for more in ("", " in int8")), "dense in int8")
+    )
+    assert abs(quarter["difference"] - rounded["difference"]) < 3e-4
+    yield f"({rounded['megabytes']:.2f} MB) as in float32 ({quarter['megabytes']:.2f} MB)"
+    yield f"loses nothing in {int8['megabytes']:.2f} MB"
+    faster = (row["encoder_32_original"] for row in (quarter, int8))
+    yield "low rank: {:.1f} times AllenNLP's at batch 32, against {:.1f} with int8 alone".format(*faster)
     yield f"at rank 32 by {lost[_SVD] - lost['whitened_svd all rank 32']:.1f} points"
     bilm = {name: row["score"] for name, row in board("wikitext2-bilm", "base").items()}
     more = {name: 100 * (score / bilm["dense"] - 1) for name, score in bilm.items()}

@@ -76,19 +76,17 @@ def _scores() -> Rows:
         "syntax probe": board("syntax-probe", "base"),
     }
     probe, bilm = columns["syntax probe"], board("wikitext2-bilm", "base")
-    dense = [
-        f"{probe['dense']['parameters']:,.0f}",
-        *(f"{100 * rows['dense']['score']:.1f}" for rows in columns.values()),
-        f"{bilm['dense']['score']:.1f}",
-    ]
-    body = [["dense", *dense, ""]]
     compressed = (row for row in probe.values() if row["compressed"])
-    for row in sorted(compressed, key=lambda row: (-row["parameters"], -row["score"])):
-        losses = (_difference(rows[row["encoder"]]) for rows in columns.values())
-        error = "" if np.isnan(row["activation_error"]) else f"{row['activation_error']:.2f}"
-        perplexity = f"{bilm[row['encoder']]['score']:,.1f}"
-        body.append([f"`{row['encoder']}`", f"{row['parameters']:,.0f}", *losses, perplexity, error])
-    return [["", "parameters", *columns, "perplexity", "activation error"], *body]
+    body = []
+    for row in (probe["dense"], *sorted(compressed, key=lambda row: (-row["megabytes"], -row["score"]))):
+        name = row["encoder"]
+        losses = (_difference(rows[name]) if name in rows else "" for rows in columns.values())
+        scores = [f"{100 * rows['dense']['score']:.1f}" for rows in columns.values()] if name == "dense" else losses
+        times = " / ".join(f"{row[f'encoder_{batch}_original']:.1f}" for batch in (1, 32))
+        perplexity = f"{bilm[name]['score']:,.1f}"
+        label = name if name == "dense" else f"`{name}`"
+        body.append([label, f"{row['megabytes']:.2f}", f"{row['parameters']:,.0f}", *scores, perplexity, times])
+    return [["", "MB", "parameters", *columns, "perplexity", "times as fast, batch 1 / 32"], *body]
 
 
 def _difference(row: Row) -> str:

@@ -55,6 +55,7 @@ from elmo_mf.errors import InputError, one_of
 from elmo_mf.io import atomic_path, check_settled
 from elmo_mf.storage import hdf5_file
 from elmo_mf.storage.numbers import (
+    GROUP,
     NumbersFile,
     as_stored,
     scaled,
@@ -71,6 +72,7 @@ ROUNDED_DTYPES = ("int4", "int8")
 DTYPES = (*ROUNDED_DTYPES, *FLOAT_DTYPES)
 _HISTORY = "compressions"  # attribute: a digest of each, as a JSON list
 _STACKED: tuple[Target, Target] = ("input", "recurrent")  # the rows of W_0
+_STATES = ("primed_h", "primed_c")
 _NAMES: dict[Target, str] = {
     JOINT: "W_0",
     "input": "W_0_input",
@@ -209,7 +211,7 @@ def _all_names(options: BilmOptions, layout: _Layout) -> Iterator[str]:
     yield from layout.names()
     for direction in (0, 1):
         for layer in range(options.lstm.n_layers):
-            names = ("B", "primed_h", "primed_c", *(f"{name}{form}" for name in _NAMES.values() for form in _FORMS))
+            names = ("B", *_STATES, *(f"{name}{form}" for name in _NAMES.values() for form in _FORMS))
             yield from (f"{cell_group(direction, layer)}/{name}" for name in names)
 
 
@@ -346,8 +348,9 @@ def _read_lstm(reader: _Reader, group: str, options: BilmOptions) -> LstmWeights
     if n != p or reader.has_matrix(f"{group}/W_P_0"):
         matrices["projection"] = reader.read_matrix(f"{group}/W_P_0", (n, p))
     primed = None
-    if reader.has(f"{group}/primed_h"):
-        primed = reader.read(f"{group}/primed_h", (p,)), reader.read(f"{group}/primed_c", (n,))
+    h, c = (f"{group}/{name}" for name in _STATES)
+    if reader.has(h):
+        primed = reader.read(h, (p,)), reader.read(c, (n,))
     return LstmWeights(matrices, reader.read(f"{group}/B", (4 * n,)), primed)
 
 
@@ -415,15 +418,10 @@ def write_weights(
     """
     if dtype not in DTYPES:
         raise InputError(f"dtype: found {dtype}, {one_of(dtype, DTYPES)}")
-    arrays = dict(weights.token_layer)
-    for (direction, layer), lstm in weights.lstms.items():
-        group = cell_group(direction, layer)
-        arrays[f"{group}/B"] = lstm.bias
-        arrays |= {f"{group}/{name}": array for name, array in _lstm_datasets(lstm).items()}
     with atomic_path(path) as temporary, hdf5_file(temporary, compact=dtype == "int4") as file:
         if history is not None:
             file.attrs[_HISTORY] = json.dumps(history.digests())
-        for name, array in arrays.items():
+        for name, array in _datasets(weights).items():
             where, packing = f"{path}: {name}", "gzip" if name.endswith("_pruned") else None
             known = None if scales is None else scales.get(name)
             if dtype not in ROUNDED_DTYPES or not _is_matrix(name):
@@ -433,6 +431,32 @@ def write_weights(
                 write_in_four_bits(file, name, as_stored(array, "float32", where), known)
             else:
                 write_rounded(file, name, as_stored(array, "float32", where), packing, known)
+
+
+def stored_bytes(weights: BilmWeights, dtype: str) -> tuple[int, int]:
+    """Count the bytes of the numbers that `write_weights` stores, with the scales of rounded matrices.
+
+    Pruned matrices count in full, although they are written with HDF5's compression; initial states do not count.
+
+    Args:
+        weights: The weights.
+        dtype: See `write_weights`.
+
+    Returns:
+        The bytes of the LSTMs, and of the whole ELMo.
+    """
+    sizes = {name: _stored_size(name, array, dtype) for name, array in _datasets(weights).items()}
+    counted = {name: size for name, size in sizes.items() if not name.endswith(_STATES)}
+    return sum(size for name, size in counted.items() if name.startswith("RNN_")), sum(counted.values())
+
+
+def _stored_size(name: str, array: Array, dtype: str) -> int:
+    if dtype not in ROUNDED_DTYPES or not _is_matrix(name):
+        return int(array.size) * (4 if dtype == "float32" else 2)
+    if dtype == "int4" and name.startswith("RNN_") and not name.endswith("_pruned"):
+        rows, columns = map(int, array.shape)
+        return -(-int(array.size) // 2) + 2 * columns * -(-rows // GROUP)
+    return int(array.size) + 4 * int(array.shape[-1])
 
 
 def _is_matrix(name: str) -> bool:
@@ -481,6 +505,16 @@ def _rounded(array: Array, scales: Array | None) -> Array:
     return array if scales is None else scaled(whole_numbers(array, scales), scales)
 
 
+def _datasets(weights: BilmWeights) -> dict[str, Array]:
+    """Return the datasets of a checkpoint by name."""
+    arrays = dict(weights.token_layer)
+    for (direction, layer), lstm in weights.lstms.items():
+        group = cell_group(direction, layer)
+        arrays[f"{group}/B"] = lstm.bias
+        arrays |= {f"{group}/{name}": array for name, array in _lstm_datasets(lstm).items()}
+    return arrays
+
+
 def _lstm_datasets(lstm: LstmWeights) -> dict[str, Array]:
     matrices = dict(lstm.matrices)
     datasets: dict[str, Array] = {}
@@ -497,5 +531,5 @@ def _lstm_datasets(lstm: LstmWeights) -> dict[str, Array]:
         else:
             datasets[name] = matrix.T
     if lstm.primed is not None:
-        datasets["primed_h"], datasets["primed_c"] = lstm.primed
+        datasets |= dict(zip(_STATES, lstm.primed, strict=True))
     return datasets

@@ -206,7 +206,7 @@ def _compress(
             Bilm(noted, after.dense() if dense else after).save(staging, dtype)
             if dtype in ROUNDED_DTYPES and not dense:  # the report is on what was stored
                 after = read_weights(staging / WEIGHTS, noted, files.vocabulary)
-            report = compression_report(before, after, parsed, text, compressed.unfactored)
+            report = compression_report(before, after, parsed, text, compressed.unfactored, dtype)
             rest = report, compressed.seconds, compressed.distilled
             result = CompressedCheckpoint(out, hashed, dtype, parsed.token_layer.title, *rest)
             write_json(staging / REPORT, result.to_dict())

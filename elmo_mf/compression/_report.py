@@ -154,6 +154,7 @@ def compression_report(
     options: BilmOptions,
     text: Path = CALIBRATION_TEXT,
     unfactored: BilmWeights | None = None,
+    dtype: str = "float32",
 ) -> CompressionReport:
     """Compare compressed weights with the dense ones.
 
@@ -163,12 +164,13 @@ def compression_report(
         options: Options of the dense encoder.
         text: Text on which activations are compared, tokenised; the first 50,000 tokens are read.
         unfactored: Weights before the factorization, with which matrices are compared. Defaults to the dense ones.
+        dtype: Type in which the compressed weights are stored, for their bytes. Defaults to float32.
 
     Raises:
         InputError: The text cannot be read or has no words.
     """
     smaller = options.with_cells(compressed.cells)
-    size = size_report(compressed, smaller, dense.cells)
+    size = size_report(compressed, smaller, dense.cells, dtype)
     matrices, highways = compressed_matrices(unfactored or dense, compressed, smaller, text)
     before, after = (Bilm(*both).eval() for both in ((options, dense), (smaller, compressed)))
     return CompressionReport(

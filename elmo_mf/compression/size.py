@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import prod
 
+from elmo_mf.bilm.checkpoint import stored_bytes
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.weights import (
     DIRECTIONS,
@@ -18,7 +19,7 @@ from elmo_mf.bilm.weights import (
 )
 from elmo_mf.compression.matrix_reference import MatrixPlace
 
-BYTES_PER_PARAMETER = 4  # the encoder runs in float32
+BYTES_PER_PARAMETER = 4  # in float32
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,14 @@ class SizeReport:
 
     Totals named `lstm_*` count the LSTMs with their biases, `encoder_*` also what is around them: the token layer, or
     a language model's embedding. Each weight of a product takes one multiply-add a token. Pruned matrices have fewer
-    parameters than dense ones, but as many bytes and multiply-adds.
+    parameters than dense ones, but as many bytes and multiply-adds. Bytes are those of a type of stored numbers.
 
     Attributes:
         matrices: Each matrix.
         lstm_parameters: Parameters of the LSTMs.
         lstm_dense_parameters: The same before compression, with all memory cells.
-        lstm_stored: Numbers in memory.
+        lstm_bytes: Bytes of the LSTMs.
+        encoder_bytes: Bytes of the whole encoder.
         around_parameters: Parameters around the LSTMs.
         lstm_multiply_adds: Multiply-adds per token.
         lstm_dense_multiply_adds: The same before compression.
@@ -71,7 +73,8 @@ class SizeReport:
     matrices: tuple[MatrixSize, ...]
     lstm_parameters: int
     lstm_dense_parameters: int
-    lstm_stored: int
+    lstm_bytes: int
+    encoder_bytes: int
     around_parameters: int
     lstm_multiply_adds: int
     lstm_dense_multiply_adds: int
@@ -82,16 +85,6 @@ class SizeReport:
     def encoder_parameters(self) -> int:
         """Parameters of the whole encoder."""
         return self.lstm_parameters + self.around_parameters
-
-    @property
-    def lstm_bytes(self) -> int:
-        """Bytes of the LSTMs in float32."""
-        return BYTES_PER_PARAMETER * self.lstm_stored
-
-    @property
-    def encoder_bytes(self) -> int:
-        """Bytes of the whole encoder in float32."""
-        return BYTES_PER_PARAMETER * (self.lstm_stored + self.around_parameters)
 
     @property
     def lstm_ratio(self) -> float:
@@ -113,13 +106,16 @@ class SizeReport:
         return {name: getattr(self, name) for name in names} | {"char_cnn_multiply_adds": self.around_multiply_adds}
 
 
-def size_report(weights: BilmWeights, options: BilmOptions, cells: int | None = None) -> SizeReport:
-    """Count the parameters and multiply-adds of an ELMo.
+def size_report(
+    weights: BilmWeights, options: BilmOptions, cells: int | None = None, dtype: str = "float32"
+) -> SizeReport:
+    """Count the parameters, bytes and multiply-adds of an ELMo.
 
     Args:
         weights: Weights of the ELMo, dense or compressed.
         options: Its options.
         cells: Number of its memory cells before compression. Defaults to those that it has.
+        dtype: Type in which the numbers are stored, see `elmo_mf.bilm.checkpoint.write_weights`. Defaults to float32.
 
     Returns:
         Sizes of its matrices, and totals.
@@ -135,6 +131,9 @@ def size_report(weights: BilmWeights, options: BilmOptions, cells: int | None = 
     saved = sum(prod(matrix.shape) - matrix.size for matrix in highway_matrices(weights.token_layer))
     projection = options.lstm.projection_dim if "CNN_proj/W_proj" in weights.token_layer else None
     size = lstm_size(weights, around, options.token_layer.multiply_adds(projection) - saved, saved)
+    if dtype != "float32":
+        lstm_bytes, encoder_bytes = stored_bytes(weights, dtype)
+        size = replace(size, lstm_bytes=lstm_bytes, encoder_bytes=encoder_bytes)
     return size if cells is None else _relative_to(size, cells, weights.cells)
 
 
@@ -150,7 +149,7 @@ def _relative_to(size: SizeReport, cells: int, left: int) -> SizeReport:
 def lstm_size(
     weights: BilmWeights, around_parameters: int, around_multiply_adds: int, around_saved: int = 0
 ) -> SizeReport:
-    """Count the LSTMs, and add what is around them.
+    """Count the LSTMs, and add what is around them; bytes are those of float32.
 
     Args:
         weights: Weights of the model.
@@ -172,7 +171,8 @@ def lstm_size(
         matrices=tuple(rows),
         lstm_parameters=sum(row.parameters for row in rows) + biases,
         lstm_dense_parameters=dense + biases,
-        lstm_stored=stored + biases,
+        lstm_bytes=BYTES_PER_PARAMETER * (stored + biases),
+        encoder_bytes=BYTES_PER_PARAMETER * (stored + biases + around_parameters),
         around_parameters=around_parameters,
         lstm_multiply_adds=stored,
         lstm_dense_multiply_adds=dense,

@@ -11,7 +11,7 @@ import pandas as pd
 
 from elmo_mf.escape import code, markdown
 from elmo_mf.leaderboard._machines import SIGN
-from elmo_mf.leaderboard._table import NONE, interval, over_reference, reference
+from elmo_mf.leaderboard._table import NONE, interval, over_reference, reference, times_smaller
 from elmo_mf.leaderboard._units import Unit
 from elmo_mf.leaderboard._verdicts import VerdictName
 from elmo_mf.leaderboard.aggregate import Board, Row
@@ -54,7 +54,7 @@ def lead(board: Board) -> str:
 def leading(boards: Sequence[Board]) -> Board | None:
     """Return the first board that recommends a smaller encoder, or else any; None if none does."""
     taken = [(board, row) for board in boards if (row := recommended(board)) is not None]
-    smaller = [board for board, row in taken if row.ratio > 1]
+    smaller = [board for board, row in taken if times_smaller(row, board) >= _LEAST_RATIO]
     return next(iter([*smaller, *(board for board, _ in taken)]), None)
 
 
@@ -99,7 +99,8 @@ def _recommendation(board: Board) -> list[str]:
         return [title, markdown(reason) or NONE, "", "", ""]
     unit = Unit.of(board.scoring)
     loss = f"{unit.signed(row.difference)}{'' if math.isnan(row.low) else f' {interval(row, unit)}'}"
-    smaller = "" if math.isnan(row.ratio) else f"{row.ratio:.1f}x"
+    times = times_smaller(row, board)
+    smaller = "" if math.isnan(times) else f"{times:.1f}x"
     speeds = [over_reference(row, board, batch) for batch in BATCHES]
     faster = "" if any(map(math.isnan, speeds)) else f"{speeds[0]:.2f} / {speeds[1]:.2f} ({reference(board)})"
     return [title, code(row.encoder), f"{loss} {markdown(unit.name)}", smaller, faster]
@@ -117,7 +118,8 @@ def _described(row: Row, board: Board) -> str:
     within = "" if math.isnan(row.low) else f" {interval(row, unit)}"
     verdict = f", {_verdict_alone(row, board)}" if row.verdict else ""
     facts = f"{unit.signed(row.difference)}{within} {markdown(unit.name)} from {markdown(row.baseline)}{verdict}"
-    smaller = f"; {row.ratio:.1f} times smaller" if row.ratio >= _LEAST_RATIO else ""
+    times = times_smaller(row, board)
+    smaller = f"; {times:.1f} times smaller" if times >= _LEAST_RATIO else ""
     mixed = f"; scored on another kind of machine than dense {SIGN}" if row.mixed else ""
     return f"{code(row.encoder)} ({facts}{smaller}{_faster(row, board)}{mixed})"
 

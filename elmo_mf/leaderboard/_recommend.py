@@ -15,7 +15,7 @@ from elmo_mf.leaderboard._recommended import (
     Recommendations,
     RecommendedEncoder,
 )
-from elmo_mf.leaderboard._table import interval, over_reference
+from elmo_mf.leaderboard._table import interval, megabytes, over_reference
 from elmo_mf.leaderboard._units import Unit
 from elmo_mf.leaderboard._use import use_of
 from elmo_mf.leaderboard.aggregate import Board, Row
@@ -79,4 +79,4 @@ def described(row: Row, board: Board) -> str:
     unit, speeds = Unit.of(board.scoring), [over_reference(row, board, batch) for batch in BATCHES]
     times = "" if any(map(math.isnan, speeds)) else f", {speeds[0]:.1f} and {speeds[1]:.1f} times as fast"
     within = "" if math.isnan(row.low) else f" {interval(row, unit)}"
-    return f"{unit.signed(row.difference)}{within} {unit.name}, {row.megabytes:.1f} MB{times}"
+    return f"{unit.signed(row.difference)}{within} {unit.name}, {megabytes(row)} MB{times}"

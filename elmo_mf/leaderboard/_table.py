@@ -68,7 +68,7 @@ def columns(board: Board) -> list[Column]:
         column(unit.title, lambda row: row.score, lambda row: _score(row, unit), True),
         difference,
         verdict,
-        column("MB", lambda row: row.megabytes or NAN, lambda row: f"{row.megabytes:.1f}", True),
+        column("MB", lambda row: row.megabytes or NAN, lambda row: megabytes(row), True),
         _faster(board, column),
         column("sentences a second", _sentences, lambda row: f"{float(f'{_sentences(row):.3g}'):,.0f}", True),
         column("evidence", lambda row: row.seeds, lambda row: evidence(row, board), True),
@@ -76,7 +76,7 @@ def columns(board: Board) -> list[Column]:
         column("standard deviation", lambda row: row.std, lambda row: unit.text(row.std, 1)),
         column("activation error", lambda row: row.activation_error, lambda row: f"{row.activation_error:.2f}"),
         column("parameters", lambda row: row.parameters or NAN, lambda row: f"{int(row.parameters):,}"),
-        column("smaller", lambda row: row.ratio, lambda row: f"{row.ratio:.1f}x"),
+        column("LSTMs smaller", lambda row: row.ratio, lambda row: f"{row.ratio:.1f}x"),
         column("multiply-adds", lambda row: row.multiply_adds or NAN, lambda row: f"{int(row.multiply_adds):,}"),
         *(column(*functions) for functions in _times(board)),
     ]
@@ -89,6 +89,17 @@ def reference(board: Board) -> str:
         return "torch.nn.LSTM"
     timed = any(not math.isnan(row.speeds["encoder", batch].original) for row in board.rows for batch in BATCHES)
     return "AllenNLP" if timed else "dense"
+
+
+def megabytes(row: Row) -> str:
+    """Format the size of an encoder, to a hundredth where it is below 10."""
+    return f"{row.megabytes:.{1 if row.megabytes >= 10 else 2}f}"
+
+
+def times_smaller(row: Row, board: Board) -> float:
+    """Return how many times fewer bytes an encoder takes than the dense one; NaN if the board does not have both."""
+    dense = next((one.megabytes for one in board.rows if one.identity.is_dense), NAN)
+    return dense / row.megabytes if row.megabytes else NAN
 
 
 def over_reference(row: Row, board: Board, batch: Batch) -> float:

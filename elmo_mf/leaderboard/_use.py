@@ -16,7 +16,8 @@ def use_of(row: Row, board: Board) -> str:
         parts.append(f"compress_core(core, Compression({arguments}))")
     elif row.compression is not None:
         include = "" if row.identity.method_file is None else " --include FILE"  # whose path no record has
-        parts.append(_compress(row.compression, row.identity.task_gradients, board) + include)
+        rounded = " --dtype int8" if row.identity.precision == "int8" else ""
+        parts.append(_compress(row.compression, row.identity.task_gradients, board) + rounded + include)
     if row.identity.tuning is not None:
         epochs = row.identity.tuning.epochs
         parts.append(f"then fine-tuning for {epochs} epoch{'' if epochs == 1 else 's'}")

@@ -79,7 +79,8 @@ NOTES = """## How to read it
   with fewer multiply-adds; **†** marks a score within two standard errors of chance.
 - **evidence** is seeds x test examples, or only seeds, or, if nothing is trained, only examples. A run that collapsed,
   whose model learned nothing from its inputs, is counted but never averaged.
-- **MB** counts the whole encoder, with the character CNN, or a language model's embedding and softmax. **times as
+- **MB** counts the weights of the whole encoder, with the character CNN, or a language model's embedding and softmax,
+  stored in the encoder's precision: 4 bytes a number in float32, 2 in bfloat16, and 1 for matrices in int8. **times as
   fast** refers to the encoder, from characters; for a language model, batch 1 is a step of generation. Compared with
   AllenNLP or `torch.nn.LSTM` it includes the gain of this project's runtime, which the dense row shows separately. Both
   are timed alternately in one process, on sentences of the scored split.
@@ -90,11 +91,11 @@ NOTES = """## How to read it
   which the interval does not include. If at least three seeds have a dense encoder on the same kind of machine, the
   difference is over these seeds alone.
 - `index.html` has more columns: **activation error** is |compressed - dense| / |dense| of the LSTM layers' outputs on
-  sentences of the scored split; **parameters** and **smaller** count the LSTMs only; **multiply-adds** are per token
-  and those of the whole encoder. Pruned matrices have fewer parameters but take as long as dense ones. A **budget** is
-  allocated by the effect of each matrix's error on the LSTM layers' outputs, or **by matrices**, by the errors of the
-  matrices themselves, or **by loss**, by their predicted effect on the loss; **highways** are those of the character
-  CNN."""
+  sentences of the scored split; **parameters** and **LSTMs smaller** count the LSTMs only; **multiply-adds** are per
+  token and those of the whole encoder. Pruned matrices have fewer parameters but take as long as dense ones. A
+  **budget** is allocated by the effect of each matrix's error on the LSTM layers' outputs, or **by matrices**, by the
+  errors of the matrices themselves, or **by loss**, by their predicted effect on the loss; **highways** are those of
+  the character CNN."""
 
 
 _LANGUAGE_MODEL = (

@@ -83,9 +83,9 @@ class Size(Data):
     encoder_parameters: PositiveInt
     """Parameters of the encoder with its character CNN, or of a language model with its embedding."""
     lstm_bytes: PositiveInt
-    """Bytes of the LSTMs as they run."""
+    """Bytes of the LSTMs, stored in the encoder's precision."""
     encoder_bytes: PositiveInt
-    """Bytes of the encoder as it runs."""
+    """Bytes of the encoder, stored in its precision: bfloat16 takes as many as float16."""
     lstm_ratio: Positive
     """Dense parameters of the LSTMs divided by their own."""
     encoder_ratio: Positive

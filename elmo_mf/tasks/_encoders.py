@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 
 from elmo_mf.bilm import Bilm, BilmOptions, read_weights
+from elmo_mf.bilm.choices import Precision
 from elmo_mf.compression import (
     compress_elmo,
     compressed_matrices,
@@ -63,7 +63,7 @@ class Encoder:
     options: str
     weights: str
     report: EncoderReport = field(default_factory=EncoderReport)
-    precision: Literal["float32", "bfloat16", "int8"] = "float32"
+    precision: Precision = "float32"
 
     def load(self, word_cache_mb: float = 0) -> Bilm:
         """Read the encoder; `word_cache_mb` is that of `Bilm`."""
@@ -95,6 +95,10 @@ def encoder_of(spec: SweepSpec, run: Run, workspace: Workspace, gradients: TaskG
     return replace(workspace.cache.load("encoders", run.encoder_id[:32], make, _read), precision=precision)
 
 
+_STORED: dict[Precision, str] = {"float32": "float32", "bfloat16": "float16", "int8": "int8"}
+"""Type in which the weights of each precision are stored."""
+
+
 def measured_encoder(
     spec: SweepSpec, bilm: Bilm, report: EncoderReport, error: ActivationError | None, latency: Latency
 ) -> MeasuredEncoder:
@@ -108,7 +112,9 @@ def measured_encoder(
         latency: Its times.
     """
     return MeasuredEncoder(
-        size=Size.model_validate(size_report(bilm.weights(), bilm.options, report.cells).to_dict()),
+        size=Size.model_validate(
+            size_report(bilm.weights(), bilm.options, report.cells, _STORED[bilm.precision]).to_dict()
+        ),
         activation_error=error,
         matrices=report.matrices,
         highways=report.highways or None,
@@ -178,7 +184,8 @@ def _make(spec: SweepSpec, run: Run, workspace: Workspace, gradients: TaskGradie
     text, smaller = Path(compression.calibration or CALIBRATION_TEXT), compressed.options
     matrices, highways = compressed_matrices(compressed.unfactored, compressed.weights, smaller, text)
     workspace.cache.make_room(4 * size_report(compressed.weights, smaller).encoder_parameters)
-    Bilm(with_history(smaller, compression), compressed.weights).save(folder)
+    rounded = run.identity.precision == "int8"
+    Bilm(with_history(smaller, compression), compressed.weights).save(folder, "int8" if rounded else "float32")
     report = EncoderReport(
         matrices=[LstmMatrix.model_validate(matrix.to_dict()) for matrix in matrices],
         highways=[HighwayLayer.model_validate(layer.to_dict()) for layer in highways],

@@ -54,6 +54,7 @@ class SweepKeys(TypedDict, total=False):
     baselines: Sequence[str] | str
     smaller: str | Path | None
     precisions: Sequence[str] | str
+    compressed_precisions: Sequence[str] | str
     data: str | Path | None
     options: str | Path
     weights: str | Path

@@ -95,6 +95,10 @@ def expand(spec: SweepSpec, weights: BilmWeights | None = None) -> list[Run]:
                 method_file=_method_file(compression),
             )
             runs += _runs(spec, task, dense_run, encoder, compression)
+            if compression is not None and not language_model:
+                for precision in spec.compressed_precisions:
+                    rounded = encoder.model_copy(update={"precision": precision})
+                    runs += _runs(spec, task, dense_run, rounded, compression)
             if compression is None:
                 for tuning in _tunings(compressions):
                     runs += _runs(spec, task, dense_run, EncoderIdentity(finetune=tuning), None)

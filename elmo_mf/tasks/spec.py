@@ -138,6 +138,8 @@ class SweepSpec(BaseModel):
     """Folder of the ELMo of the baseline `smaller`, such as `elmo-mf pretrain` writes."""
     precisions: Annotated[tuple[Precision, ...], BeforeValidator(_listed), AfterValidator(_each_once)] = ()
     """Precisions of the dense ELMo in addition to float32."""
+    compressed_precisions: Annotated[tuple[Precision, ...], BeforeValidator(_listed), AfterValidator(_each_once)] = ()
+    """Precisions of the compressed ELMos in addition to float32; with `int8`, their factors are rounded to it."""
     data: _Path | None = None
     """Folder with one folder per task; by default each task's demo data."""
     options: _Path

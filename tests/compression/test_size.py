@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import h5py
 import pytest
 
 from elmo_mf import Bilm, Compression
@@ -29,6 +32,39 @@ def test_counts_are_the_modules(compression: Compression | None) -> None:
     biases = 4 * 48
     assert report.lstm_multiply_adds == report.lstm_parameters - biases
     assert report.encoder_bytes == 4 * report.encoder_parameters
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8", "int4"])
+@pytest.mark.parametrize(
+    "compression",
+    [
+        None,
+        Compression(method="svd", rank=2, targets="all", highway_rank=3),
+        Compression(method="svd", rank=2, targets="joint+projection"),
+        Compression(method="svd", rank=1, targets="all", granularity="gate"),
+    ],
+    ids=["dense", "highways", "joint", "gates"],
+)
+def test_bytes_are_those_of_the_file(compression: Compression | None, dtype: str, tmp_path: Path) -> None:
+    dense = random_bilm(dim=40, projection_dim=33)
+    bilm = dense if compression is None else Bilm(dense.options, compress(dense.weights(), dense.options, compression))
+    report = size_report(bilm.weights(), bilm.options, dtype=dtype)
+    bilm.save(tmp_path, dtype)
+    stored: dict[str, int] = {}
+    with h5py.File(tmp_path / "weights.hdf5") as file:
+        file.visititems(lambda name, one: stored.update({name: _size(one)} if isinstance(one, h5py.Dataset) else {}))
+    assert report.encoder_bytes == sum(stored.values())
+    assert report.lstm_bytes == sum(size for name, size in stored.items() if name.startswith("RNN_"))
+
+
+def _size(dataset: h5py.Dataset) -> int:
+    """Bytes on disk, without the header of four bits, which are rounded up to 64 of them."""
+    size = int(dataset.id.get_storage_size())
+    packed = -(-int(dataset.size) // 2)
+    if dataset.scaleoffset is None:
+        return size
+    assert packed <= size <= packed + 64
+    return packed
 
 
 def test_a_matrix() -> None:

@@ -27,9 +27,9 @@ def test_table(tmp_path: Path) -> None:
         "encoder", "accuracy %", "vs dense", "verdict", "MB", "times as fast as dense, batch 1 / 32",
         "sentences a second", "evidence",
     ]  # fmt: skip
-    assert dense == ["dense ◆", "41.0 ± 12.7", "", "", "0.0", "2.00 / 2.00", "3,200", "2 seeds"]
+    assert dense == ["dense ◆", "41.0 ± 12.7", "", "", "0.01", "2.00 / 2.00", "3,200", "2 seeds"]
     assert compressed[:4] == ["svd all rank 4 ◆", "34.0 ± 12.7", "-7.0 [-7.0, -7.0]", "worse"]
-    assert compressed[4:] == ["0.0", "2.00 / 2.00", "3,200", "2 seeds"]
+    assert compressed[4:] == ["0.00", "2.00 / 2.00", "3,200", "2 seeds"]
 
 
 def test_header_says_what_and_where(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_in_short(tmp_path: Path) -> None:
     words = [_words(0.1 + seed / 1e4, seed) for seed in (0, 1, 2)]
     assert "nothing to recommend. Baselines were not run" in line_of(*dense, *good)
     line = line_of(*dense, *words, *good, *bad, *seeds(9, 0.40, 0.43, 0.40), *seeds(2, 0.41, 0.40))
-    assert "choose `svd all rank 8` (+0.1 [" in line and "points from dense, better; 12.5 times smaller; 2.00" in line
+    assert "choose `svd all rank 8` (+0.1 [" in line and "points from dense, better; 2.6 times smaller; 2.00" in line
     assert line.endswith("the fastest encoder that is non-inferior to dense on validation data.")
     as_large = seeds(8, 0.401, 0.421, 0.4105)
     for one in as_large:

@@ -335,3 +335,8 @@ def test_int8_is_judged_like_a_compressed_encoder(tmp_path: Path) -> None:
     entries += [_baseline(task, "no-encoder", 0.4, seed) for seed in (1, 2, 3)]
     (chosen, *_) = recommendations(_board(tmp_path / "checked", *entries, margin=2))
     assert chosen.use == "precision: 'int8'"
+    entries += [task.entry(8, 0.70, seed, run={"precision": "int8"}) for seed in (1, 2, 3)]
+    board = _board(tmp_path / "factors", *entries)
+    factors = _row(board, "svd all rank 8 in int8")
+    command = "elmo-mf compress options.json weights.hdf5 --method svd --targets all --rank 8"
+    assert use_of(factors, board) == f"{command} --out small --dtype int8, precision: 'int8'"

@@ -78,6 +78,12 @@ def test_the_board_has_what_the_published_sweeps_name() -> None:
     for path in _PUBLISHED.glob("*.jsonnet"):
         spec = SweepSpec.from_file(path)
         encoders = [EncoderIdentity(compression=one) for one in spec.encoders()]
+        encoders += [
+            EncoderIdentity(compression=one, precision=precision)
+            for one in spec.encoders()
+            for precision in spec.compressed_precisions
+            if one is not None
+        ]
         encoders += [EncoderIdentity(finetune=one.tuning) for one in encoders]
         encoders += [EncoderIdentity(precision=one) for one in spec.precisions]
         encoders += [EncoderIdentity(baseline=one) for one in spec.baselines]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from nltk.tree import Tree
@@ -17,8 +18,10 @@ from elmo_mf.bilm.weights import to_dense
 from elmo_mf.errors import InputError
 from elmo_mf.experiments import workspace
 from elmo_mf.records import Outputs, RecordStore
+from elmo_mf.records.labels import encoder_label
 from elmo_mf.records.record import parse_record
 from elmo_mf.tasks import check_needs, cost_of, expand, load_task, picked
+from elmo_mf.tasks._encoders import encoder_of, no_gradients
 from elmo_mf.tasks._measurement import execute, measure_times
 from elmo_mf.tasks._portable import PortableSweep
 from elmo_mf.tasks._shuffled import shuffled
@@ -136,11 +139,12 @@ def test_probes_leave_records_with_outputs(tiny_sweep: TinySweep, tmp_path: Path
     tasks = ["sst-probe", "snli-probe", "syntax-probe"]
     spec = tiny_sweep(
         tasks=tasks, seeds=[1, 2], glove=str(glove), data=None, precisions=["bfloat16"],
-        baselines=["shuffled", "token-layer", "no-encoder", "words", "smaller"], smaller=str(tmp_path / "small"),
+        compressed_precisions=["int8"], smaller=str(tmp_path / "small"),
+        baselines=["shuffled", "token-layer", "no-encoder", "words", "smaller"],
     )  # fmt: skip
     runs = expand(spec)
-    assert len(runs) == 3 * 8 and {run.seed for run in runs} == {0} and len({run.id for run in runs}) == len(runs)
-    assert len({run.encoder_id for run in runs if run.task == "sst-probe"}) == 8
+    assert len(runs) == 3 * 9 and {run.seed for run in runs} == {0} and len({run.id for run in runs}) == len(runs)
+    assert len({run.encoder_id for run in runs if run.task == "sst-probe"}) == 9
     records = records_here(spec, tmp_path / "out")
     store = RecordStore(tmp_path / "out")
     for run, entry in zip(runs, records, strict=True):
@@ -164,6 +168,21 @@ def test_probes_leave_records_with_outputs(tiny_sweep: TinySweep, tmp_path: Path
         assert (entry["activation_error"] is not None) == (
             run.compression is not None or run.identity.precision == "bfloat16"
         )
+    entries = {encoder_label(run.identity): entry for run, entry in zip(runs, records, strict=True)}
+    dense, in_bfloat16 = (entries[name]["size"]["encoder_bytes"] for name in ("dense", "dense in bfloat16"))
+    assert in_bfloat16 == dense / 2
+    factors, rounded = (entries[name] for name in ("svd input+recurrent rank 2", "svd input+recurrent rank 2 in int8"))
+    assert rounded["size"]["encoder_bytes"] < 0.6 * factors["size"]["encoder_bytes"]
+    assert rounded["activation_error"]["all"] != factors["activation_error"]["all"]
+    (used,) = (
+        run
+        for run in runs
+        if run.task == "sst-probe" and encoder_label(run.identity) == "svd input+recurrent rank 2 in int8"
+    )
+    with workspace(tmp_path / "out") as work:
+        encoder = encoder_of(spec, used, work, no_gradients)
+    with h5py.File(encoder.weights) as file:
+        assert file["RNN_0/RNN/MultiRNNCell/Cell0/LSTMCell/W_0_input_left"].dtype == np.int8
     with workspace(tmp_path / "again") as work:
         again = execute(spec, runs[1], work)
         assert again.scores == records[1]["scores"]
