@@ -77,17 +77,7 @@ def expand(spec: SweepSpec, weights: BilmWeights | None = None) -> list[Run]:
             if compression is not None:
                 check_compression(dense, compression, language_model)
                 _check_gradients(task, compression)
-        values = {
-            "task": name,
-            "scoring": task.scoring,
-            "seed": 0,
-            "elmo": None if language_model else _elmo(spec, task.kind == "bilm"),
-            "words": _words(spec, task, config),
-            "data": DataFiles(**{split: _file_identity(task, split, spec) for split in task.files}),
-            "config": config,
-            "versions": _versions(task, config, EncoderIdentity(), "retrained"),
-        }
-        dense_run = validated(RunIdentity, values, f"{name}: its run")
+        dense_run = _dense_run(spec, task, config)
         for compression, identity in zip(compressions, hashed, strict=True):
             encoder = EncoderIdentity(
                 compression=identity,
@@ -103,15 +93,41 @@ def expand(spec: SweepSpec, weights: BilmWeights | None = None) -> list[Run]:
                 for tuning in _tunings(compressions):
                     runs += _runs(spec, task, dense_run, EncoderIdentity(finetune=tuning), None)
         for encoder in [] if language_model else others:
-            if task.kind == "bilm":
-                encoder = _bilm_baseline(spec, task, encoder)
-            if encoder.baseline == "no-encoder":
-                words = _glove(spec, task) if task.kind == "probe" else values["words"]
-                if words is None:
-                    raise InputError(f"baselines: found no-encoder for {name}, whose config has no word vectors")
-                encoder = encoder.model_copy(update={"words": words})
-            runs += _runs(spec, task, dense_run, encoder, None)
+            runs += _runs(spec, task, dense_run, _of_task(spec, task, dense_run, encoder), None)
     return runs
+
+
+def _dense_run(spec: SweepSpec, task: TaskConfig, config: dict[str, Any]) -> RunIdentity:
+    """Return the identity of a task's dense runs, with the seed 0.
+
+    Args:
+        spec: The sweep.
+        task: The task.
+        config: The task's config, with placeholders for files and seed.
+    """
+    values = {
+        "task": task.name,
+        "scoring": task.scoring,
+        "seed": 0,
+        "elmo": None if task.kind == "language-model" else _elmo(spec, task.kind == "bilm"),
+        "words": _words(spec, task, config),
+        "data": DataFiles(**{split: _file_identity(task, split, spec) for split in task.files}),
+        "config": config,
+        "versions": _versions(task, config, EncoderIdentity(), "retrained"),
+    }
+    return validated(RunIdentity, values, f"{task.name}: its run")
+
+
+def _of_task(spec: SweepSpec, task: TaskConfig, dense_run: RunIdentity, encoder: EncoderIdentity) -> EncoderIdentity:
+    """Return a baseline or a precision of the dense encoder with what it depends on in a task."""
+    if task.kind == "bilm":
+        encoder = _bilm_baseline(spec, task, encoder)
+    if encoder.baseline != "no-encoder":
+        return encoder
+    words = _glove(spec, task) if task.kind == "probe" else dense_run.words
+    if words is None:
+        raise InputError(f"baselines: found no-encoder for {task.name}, whose config has no word vectors")
+    return encoder.model_copy(update={"words": words})
 
 
 def _elmo(spec: SweepSpec, with_softmax: bool) -> ElmoFiles:
