@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from statistics import median
 
 import pandas as pd
 
@@ -59,6 +60,7 @@ def columns(board: Board) -> list[Column]:
         texts = ["" if math.isnan(one) else text(row) for row, one in zip(board.rows, numbers, strict=True)]
         return Column(title, texts, numbers, is_main)
 
+    per_second = _sentences_per_second(board)
     difference = column("vs dense", _difference_or_nan, lambda row: _difference(row, unit), True)
     verdict = column("verdict", lambda row: _VERDICTS.get(row.verdict, NAN), _verdict, True)
     verdict.texts[:] = [
@@ -70,7 +72,7 @@ def columns(board: Board) -> list[Column]:
         verdict,
         column("MB", lambda row: row.megabytes or NAN, lambda row: megabytes(row), True),
         _faster(board, column),
-        column("sentences a second", _sentences, lambda row: f"{float(f'{_sentences(row):.3g}'):,.0f}", True),
+        column("sentences a second", per_second, lambda row: f"{float(f'{per_second(row):.3g}'):,.0f}", True),
         column("evidence", lambda row: row.seeds, lambda row: evidence(row, board), True),
         column("nats vs dense", lambda row: row.nats, _nats),
         column("standard deviation", lambda row: row.std, lambda row: unit.text(row.std, 1)),
@@ -142,10 +144,19 @@ def _faster(board: Board, column: Callable[..., Column]) -> Column:
     return column(title, lambda row: over_reference(row, board, first), text, True)
 
 
-def _sentences(row: Row) -> float:
-    """Return the sentences that the encoder reads in a second, in batches of 32."""
-    median = row.speeds["encoder", "32"].median
-    return 32_000 / median if median > 0 else NAN
+def _sentences_per_second(board: Board) -> Callable[[Row], float]:
+    """Return a function for the sentences that an encoder reads in a second, in batches of 32.
+
+    Runs are timed while a machine has more or less other work. So times are not compared between runs: the reference,
+    which is timed alternately with each encoder, has the same time for all, the median of the runs.
+    """
+
+    def times(row: Row) -> float:
+        return over_reference(row, board, "32")
+
+    of_reference = [row.speeds["encoder", "32"].median * times(row) for row in board.rows]
+    known = [time for time in of_reference if time > 0]
+    return lambda row: 32_000 / median(known) * times(row) if known else NAN
 
 
 def _times(board: Board) -> Iterator[tuple[str, Callable[[Row], float], Callable[[Row], str]]]:

@@ -164,6 +164,16 @@ def test_the_published_board_is_its_records(tmp_path: Path) -> None:
         assert generated.read_bytes() == (published / generated.name).read_bytes(), generated.name
 
 
+def test_other_work_of_the_machine_does_not_count(tmp_path: Path) -> None:
+    """Of encoders that are as many times as fast as the original, none reads more sentences a second."""
+    busy = record(4, 0.33)
+    for times in busy["latency"]["encoder"].values():
+        times["median_ms"] *= 3
+    page = _page(tmp_path, record(None, 0.40), record(2, 0.34), busy)
+    lines = [line.split("|") for line in page.splitlines() if line.startswith(("| dense", "| svd"))][:3]
+    assert [line[7].strip() for line in lines] == ["3,200"] * 3
+
+
 @pytest.mark.slow
 def test_in_short(tmp_path: Path) -> None:
     """The summary names what to take, or states that there is nothing to take or to compare."""
