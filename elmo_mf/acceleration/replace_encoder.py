@@ -138,7 +138,8 @@ def fast_encoder(stock: _ElmoBiLm, settings: EncoderSettings, where: str = "enco
     weights = weights_of(parameters, options)
     if settings.compression is not None:
         compressed = compress_elmo(weights, options, settings.compression)
-        weights, options = compressed.weights, with_history(compressed.options, settings.compression)
+        applied = compressed.applied(settings.compression)
+        weights, options = compressed.weights, with_history(compressed.options, applied)
     word_cache_mb = 0 if trained else settings.word_cache_mb
     encoder = Bilm(options, weights, settings.state, word_cache_mb, settings.precision).train(stock.training)
     return encoder.requires_grad_(trained).to(next(stock.parameters()).device)

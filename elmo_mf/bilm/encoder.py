@@ -180,7 +180,7 @@ class Bilm(nn.Module):
         from elmo_mf.compression import compress_elmo, with_history
 
         compressed = compress_elmo(weights, options, compression)
-        options = with_history(compressed.options, compression)
+        options = with_history(compressed.options, compressed.applied(compression))
         return cls(options, compressed.weights, state, word_cache_mb, precision, keep_float32).eval()
 
     @property

@@ -97,7 +97,7 @@ class CompressionOptions:
         return COMPRESSION
 
     def _more(self) -> dict[str, Any]:
-        return {"highway_rank": highway_rank(self.highway_rank), "allocation": self.allocation}
+        return {"highway_rank": number_or_budget("--highway-rank", self.highway_rank), "allocation": self.allocation}
 
 
 @dataclass(frozen=True)
@@ -105,11 +105,11 @@ class AllCompressionOptions(CompressionOptions):
     """All options of a compression, for `compress`."""
 
     cells: Annotated[
-        int | None,
+        str | None,
         Option(
-            min=1,
             help="Number of memory cells to keep in each direction of each layer: those that the loss of --gradients "
-            "needs least are removed before the factorization; without --rank and --budget, there is none.",
+            "needs least are removed before the factorization; without --rank and --budget, there is none. With the "
+            "value budget, the number with which the least loss is predicted within --budget."
         ),
     ] = None
     granularity: Annotated[str, Option(help="stacked: all gates together; gate: each gate alone.")] = "stacked"
@@ -146,7 +146,7 @@ class AllCompressionOptions(CompressionOptions):
 
     def _more(self) -> dict[str, Any]:
         return super()._more() | {
-            "cells": self.cells,
+            "cells": number_or_budget("--cells", self.cells),
             "granularity": self.granularity,
             "inputs": self.inputs,
             "layers": _layers(self.layers),
@@ -182,8 +182,12 @@ def _layers(text: str) -> list[int] | str:
     return [int(part) for part in parts]
 
 
-def highway_rank(text: str | None) -> int | str | None:
+def number_or_budget(option: str, text: str | None) -> int | str | None:
     """Parse `128` or `budget`.
+
+    Args:
+        option: The option, for errors.
+        text: Its value; None if it was not given.
 
     Raises:
         InputError: The text is neither.
@@ -191,7 +195,7 @@ def highway_rank(text: str | None) -> int | str | None:
     if text is None or text == "budget":
         return text
     if not _is_positive(text):
-        raise InputError(f"--highway-rank: found {text!r}, expected a positive integer, or budget")
+        raise InputError(f"{option}: found {text!r}, expected a positive integer, or budget")
     return int(text)
 
 

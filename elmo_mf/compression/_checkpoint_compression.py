@@ -35,8 +35,9 @@ class CompressedCheckpoint(Tabular):
 
     Attributes:
         folder: The folder.
-        compression: How it was compressed, with the SHA-256 of files in place of their paths; None if it was only
-            rounded.
+        compression: How it was to be compressed, with the SHA-256 of files in place of their paths; None if it was only
+            rounded. The report has the number of memory cells that a budget chose, and so has the history in the
+            options.
         dtype: Type of the stored weights.
         token_layer: Name of the ELMo's token layer.
         report: Errors and sizes.
@@ -84,8 +85,10 @@ class CompressedCheckpoint(Tabular):
         """Return sizes, the predicted speed-up and the error of the outputs."""
         size, speed, error = self.report.size, self.report.predicted_speed_up, self.report.activation_error
         (before, after), removed = self.report.cells, list[str]()
-        if after < before:
-            removed = [f"{after:,} of {before:,} memory cells in each direction of each layer"]
+        chosen = self.compression is not None and self.compression.cells == "budget"
+        if after < before or chosen:
+            number = f"{after:,} of {before:,} memory cells in each direction of each layer"
+            removed = [f"{number}, chosen within the budget" if chosen else number]
         lines = [
             *removed,
             f"biLSTM: {size.lstm_parameters:,} of {size.lstm_dense_parameters:,} parameters "
@@ -194,14 +197,15 @@ def _compress(
     text = evaluation or calibration or CALIBRATION_TEXT
     calibration_sentences(text)  # raises if the text cannot be read
     hashed = None if compression is None else with_file_hashes(compression)
-    noted = parsed if hashed is None else parsed.followed_by(hashed.to_dict())
     source = Source.of(files.options, files.weights, licence)
     distills = compression is not None and compression.distill is not None
     with exclusive(out, f"a result to {out}"):
-        compressed = CompressedElmo(before, parsed, before, seconds=0.0)
-        if compression is not None:
+        compressed = CompressedElmo(before, parsed, before, None, seconds=0.0)
+        noted = parsed
+        if compression is not None and hashed is not None:
             compressed = compress_elmo(before, parsed, compression, out / _DISTILLATION)
-        after, noted = compressed.weights, noted.with_cells(compressed.options.lstm.dim)
+            noted = compressed.options.followed_by(compressed.applied(hashed).to_dict())
+        after = compressed.weights
         with atomic_files(out, obsolete=[_DISTILLATION] if distills else []) as staging:
             Bilm(noted, after.dense() if dense else after).save(staging, dtype)
             if dtype in ROUNDED_DTYPES and not dense:  # the report is on what was stored

@@ -89,7 +89,7 @@ def write_compressed_card(
         "architecture": _architecture(options),
         "method": f"rounded to {dtype}, not factorized" if compression is None else f"{label} ({stored})",
         "stored as": _STORED.get(dtype, dtype),
-        **_removed(report.cells, None if hashed is None else hashed.gradients),
+        **_removed(report.cells, hashed),
         "parameters of the biLSTM": f"{size.lstm_parameters:,} of {size.lstm_dense_parameters:,}",
         "times smaller": f"{size.lstm_ratio:.2f} (with the {options.token_layer.title} {size.encoder_ratio:.2f})",
         "multiply-adds per token": f"{size.lstm_multiply_adds:,} of {size.lstm_dense_multiply_adds:,}",
@@ -144,7 +144,7 @@ def write_smaller_card(
         "its options": source.options,
         "licence": source.licence,
         "architecture": _architecture(options),
-        **_removed((cells, options.lstm.dim), hashes["gradients"]),
+        **_kept((cells, options.lstm.dim), hashes["gradients"]),
         "parameters of the biLSTM": f"{parameters[1]:,} of {parameters[0]:,}",
         "activation error": f"{error.overall:.3f} on {error.sentences} sentences, by layer "
         + ", ".join(f"{one:.3f}" for one in error.layers),
@@ -155,11 +155,19 @@ def write_smaller_card(
     _write(folder, f"ELMo with {options.lstm.dim:,} memory cells", facts, "", _COMPRESSED)
 
 
-def _removed(cells: tuple[int, int], gradients: str | None) -> dict[str, str]:
-    """Return what a card says of the memory cells that were removed."""
-    before, after = cells
-    if after == before:
+def _removed(cells: tuple[int, int], hashed: Compression | None) -> dict[str, str]:
+    """Return what a card says of the memory cells that a compression removed."""
+    if hashed is None or hashed.cells is None:
         return {}
+    facts = _kept(cells, hashed.gradients)
+    if hashed.cells == "budget":
+        facts["memory cells"] += ", chosen within the budget"
+    return facts
+
+
+def _kept(cells: tuple[int, int], gradients: str | None) -> dict[str, str]:
+    """Return what a card says of the memory cells that are left."""
+    before, after = cells
     by = f"the loss, gradients with SHA-256 {gradients}" if gradients else "the outputs of the projection"
     kept = f"{after:,} of {before:,} in each direction of each layer"
     return {"memory cells": kept, "cells chosen by": by}

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from elmo_mf.bilm import encoder
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.weights import BilmWeights
-from elmo_mf.compression import _in_order, cells
+from elmo_mf.compression import _cells_in_budget, _in_order, cells
 from elmo_mf.compression._cell_checks import after_removal
 from elmo_mf.compression._highways import HighwayFactorization, highway_factorizations
 from elmo_mf.compression._matrix_factorization import LstmFactorization
@@ -51,8 +51,9 @@ class CompressedElmo:
 
     Attributes:
         weights: Its weights.
-        options: Its options, without the compression in their history, see `with_history`.
+        options: Its options, without the compression in their history, see `applied` and `with_history`.
         unfactored: Its weights before the factorization, with as many memory cells.
+        cells: Number of memory cells to which they were reduced; None if none were removed.
         seconds: Time that the removal of cells and the factorization took.
         distilled: Result of the distillation, if there was one.
     """
@@ -60,8 +61,13 @@ class CompressedElmo:
     weights: BilmWeights
     options: BilmOptions
     unfactored: BilmWeights
+    cells: int | None
     seconds: float
     distilled: distillation.Distilled | None = None
+
+    def applied(self, compression: Compression) -> Compression:
+        """Return the compression that was asked for with the number of memory cells that a budget chose."""
+        return compression.model_copy(update={"cells": self.cells})
 
 
 def compress(weights: BilmWeights, options: BilmOptions, compression: Compression) -> BilmWeights:
@@ -112,15 +118,18 @@ def compress_elmo(
     check_compression(weights, compression)
     gradients, text = _gradients(weights, compression), Path(compression.calibration or CALIBRATION_TEXT)
     started = time.perf_counter()
-    unfactored, smaller, rest, probe = weights, options, compression, ElmoProbe(weights, options, text)
+    unfactored, smaller, probe = weights, options, ElmoProbe(weights, options, text)
+    rest, left = compression.model_copy(update={"cells": None}), None
     if compression.cells is not None:
         assert gradients is not None
-        fewer = cells.with_fewer_cells(weights, compression.cells, probe, gradients.output_covariances())
-        unfactored, smaller = fewer.weights, options.with_cells(compression.cells)
-        rest, gradients = after_removal(weights, compression), gradients.of_cells(fewer.kept)
-        probe = ElmoProbe(unfactored, smaller, text)
+        fewer = _fewer_cells(weights, compression, probe, gradients)
+        if fewer is not None:
+            unfactored, left = fewer.weights, fewer.weights.cells
+            smaller = options.with_cells(left)
+            rest, gradients = after_removal(weights, compression), gradients.of_cells(fewer.kept)
+            probe = ElmoProbe(unfactored, smaller, text)
     factored = factorize(unfactored, rest, probe, gradients)
-    result = CompressedElmo(factored, smaller, unfactored, time.perf_counter() - started)
+    result = CompressedElmo(factored, smaller, unfactored, left, time.perf_counter() - started)
     if compression.distill is None:
         return result
     if checkpoint is not None:
@@ -130,11 +139,26 @@ def compress_elmo(
     return replace(result, weights=distilled.weights, distilled=distilled)
 
 
+def _fewer_cells(
+    weights: BilmWeights, compression: Compression, probe: EncoderProbe, gradients: Gradients
+) -> cells.FewerCells | None:
+    """Remove memory cells; None if a budget keeps all."""
+    inputs, outputs = probe.input_covariances(), gradients.output_covariances()
+    removals = cells.cell_removals(weights, inputs, outputs)
+    number = compression.cells
+    if not isinstance(number, int):
+        known = _cells_in_budget.CellStatistics(removals, inputs, outputs)
+        number = _cells_in_budget.cells_in_budget(weights, compression, known)
+    return None if number == weights.cells else cells.with_fewer_cells(weights, number, removals)
+
+
 def compression_versions(compression: Compression) -> dict[str, int]:
     """Return the versions of the parts that a compression uses, for the identities of runs."""
     versions = {"compression": VERSION, compression.method: method_of(compression).VERSION}
     if compression.cells is not None:
         versions |= unless_first({"memory-cells": cells.VERSION})
+    if compression.cells == "budget":
+        versions |= unless_first({"memory-cells-in-budget": _cells_in_budget.VERSION})
     if compression.highway_rank is not None:
         versions |= unless_first({HIGHWAY_METHOD: method_named(HIGHWAY_METHOD).VERSION})
     if compression.inputs == "compressed":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from elmo_mf.compression._decomposition import square_root
 from elmo_mf.compression.calibration import (
     CALIBRATION_TEXT,
     ElmoProbe,
-    EncoderProbe,
+    InputCovariances,
     OutputCovariances,
     read_output_covariances,
 )
@@ -25,6 +26,50 @@ VERSION = 1
 """Version of what the removal computes, part of the identities of runs that use it."""
 
 _BLOCK = 64  # columns that are removed before matrices are computed again
+
+
+@dataclass(frozen=True)
+class CellRemoval:
+    """The removal of the memory cells of one direction of one layer, one after the other.
+
+    Attributes:
+        lstm: The LSTM with all cells.
+        covariance: C, the covariance of the cells' outputs, with a ridge, (n, n).
+        root: R with R R^T = G, the output covariance of the projection, (p, p).
+        order: The cells, first the one that is removed first, (n,).
+        errors: The squared error |R^T (W - W') C^(1/2)|_F^2 of the corrected projection once each is gone too, (n,).
+    """
+
+    lstm: LstmWeights
+    covariance: Array
+    root: Array
+    order: Array
+    errors: Array
+
+    @classmethod
+    def of(cls, lstm: LstmWeights, covariance: Array, outputs: Array | None) -> CellRemoval:
+        """Choose the order.
+
+        Args:
+            lstm: Dense weights.
+            covariance: Second moments of the cells' outputs, (n, n).
+            outputs: Output covariance of the projection, (p, p); None to choose by the projection's outputs.
+        """
+        ridged = _ridged(covariance)
+        root = np.eye(lstm.state_size) if outputs is None else _root(outputs)
+        return cls(lstm, ridged, root, *removal_order(np.asarray(lstm.matrices["projection"]), ridged, root))
+
+    def kept(self, cells: int) -> Array:
+        """Return the numbers of the cells of which so many are left, in rising order."""
+        return np.sort(self.order[len(self.order) - cells :])
+
+    def error(self, cells: int) -> float:
+        """Return the squared error once so many cells are left."""
+        return 0.0 if cells == len(self.order) else float(self.errors[len(self.order) - cells - 1])
+
+    def with_cells(self, cells: int) -> LstmWeights:
+        """Return the LSTM with so many cells, and a corrected projection."""
+        return _with_cells(self.lstm, self.kept(cells), self.covariance)
 
 
 @dataclass(frozen=True)
@@ -78,30 +123,35 @@ def remove_cells(
     """
     check_cells(weights, cells)
     outputs = None if gradients is None else read_output_covariances(gradients, weights)
-    fewer = with_fewer_cells(weights, cells, ElmoProbe(weights, options, text), outputs)
-    return fewer.weights, options.with_cells(cells)
+    removals = cell_removals(weights, ElmoProbe(weights, options, text).input_covariances(), outputs)
+    return with_fewer_cells(weights, cells, removals).weights, options.with_cells(cells)
 
 
-def with_fewer_cells(
-    weights: BilmWeights, cells: int, probe: EncoderProbe, outputs: OutputCovariances | None
-) -> FewerCells:
+def cell_removals(
+    weights: BilmWeights, inputs: Mapping[tuple[int, int], InputCovariances], outputs: OutputCovariances | None
+) -> dict[tuple[int, int], CellRemoval]:
+    """Choose the order in which memory cells are removed, by (direction, layer).
+
+    Args:
+        weights: Weights that have passed `check_removable`.
+        inputs: Input covariances, by (direction, layer).
+        outputs: Output covariances of the loss; None to choose by the projections' outputs.
+    """
+    lstms = track(list(weights.lstms.items()), "removal of memory cells", "LSTMs")
+    projections = {} if outputs is None else outputs.covariances
+    return {key: CellRemoval.of(lstm, inputs[key].cells, projections.get((*key, "projection"))) for key, lstm in lstms}
+
+
+def with_fewer_cells(weights: BilmWeights, cells: int, removals: Mapping[tuple[int, int], CellRemoval]) -> FewerCells:
     """Remove memory cells as `remove_cells` does.
 
     Args:
-        weights: Weights that have passed `check_cells`; they stay unchanged.
+        weights: Weights that have passed `check_removable`; they stay unchanged.
         cells: Number of cells to keep in each direction of each layer.
-        probe: Reads the calibration text.
-        outputs: Output covariances of the loss; None to choose by the projections' outputs.
+        removals: Their removal, by (direction, layer).
     """
-    covariances = probe.input_covariances()
-    lstms, kept = dict[tuple[int, int], LstmWeights](), dict[tuple[int, int], Array]()
-    for key, lstm in track(list(weights.lstms.items()), "removal of memory cells", "LSTMs"):
-        covariance = _ridged(covariances[key].cells)
-        root = np.eye(lstm.state_size) if outputs is None else _root(outputs.covariances[*key, "projection"])
-        order, _ = removal_order(np.asarray(lstm.matrices["projection"]), covariance, root)
-        kept[key] = np.sort(order[lstm.cells - cells :])
-        lstms[key] = _with_cells(lstm, kept[key], covariance)
-    return FewerCells(replace(weights, lstms=lstms), kept)
+    lstms = {key: removal.with_cells(cells) for key, removal in removals.items()}
+    return FewerCells(replace(weights, lstms=lstms), {key: removal.kept(cells) for key, removal in removals.items()})
 
 
 def removal_order(matrix: Array, covariance: Array, root: Array) -> tuple[Array, Array]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from math import prod
-
 from elmo_mf.bilm.weights import BilmWeights
-from elmo_mf.compression._cell_checks import after_removal, check_cells, shapes_with_cells
+from elmo_mf.compression._cell_checks import after_removal, cell_counts, check_cells, check_removable, shapes_with_cells
 from elmo_mf.compression._highways import check_highways
-from elmo_mf.compression.allocation import parameters_within
-from elmo_mf.compression.matrix_reference import MatrixReference, highway_references, matrix_references
+from elmo_mf.compression.allocation import BudgetRoom, parameters_within
+from elmo_mf.compression.matrix_reference import MatrixReference, matrix_references
 from elmo_mf.compression.methods.base import method_of
 from elmo_mf.errors import InputError
 from elmo_mf.records.compression import Compression
@@ -25,7 +23,7 @@ def check_compression(weights: BilmWeights, compression: Compression, language_m
     Raises:
         InputError: The method does not exist or has other settings; the model has no such layer or matrix; a matrix is
             factored already; a rank is above the matrix's, or at or above break-even without `allow_larger`; the
-            budget is too small, or no smaller than what fewer memory cells leave; there are no more cells than are to
+            budget is too small, or no smaller than what so many memory cells leave; there are no more cells than are to
             be kept; or a setting does not apply to this kind of model.
     """
     method = method_of(compression)
@@ -36,7 +34,11 @@ def check_compression(weights: BilmWeights, compression: Compression, language_m
         found = f"compressed with {compression.method}, which uses no inputs"
         raise InputError(f"compression.inputs: found {found}, expected dense")
     _check_kind(compression, language_model)
-    if compression.cells is not None:
+    if compression.cells == "budget":
+        check_removable(weights, "compression.cells")
+        _check_matrices(weights, compression)
+        cell_counts(weights, compression)
+    elif compression.cells is not None:
         check_cells(weights, compression.cells, "compression.cells")
         smaller, rest = shapes_with_cells(weights, compression.cells), after_removal(weights, compression)
         _check_sizes(smaller, rest)
@@ -55,10 +57,14 @@ def needs_output_covariance(compression: Compression) -> bool:
     return compression.cells is not None or method_of(compression).needs_output_covariance
 
 
-def _check_sizes(weights: BilmWeights, compression: Compression) -> None:
+def _check_matrices(weights: BilmWeights, compression: Compression) -> list[MatrixReference]:
     if compression.highway_rank is not None:
         check_highways(weights, compression.highway_rank, compression.allow_larger)
-    references = matrix_references(weights, compression)
+    return matrix_references(weights, compression)
+
+
+def _check_sizes(weights: BilmWeights, compression: Compression) -> None:
+    references = _check_matrices(weights, compression)
     if compression.budget is not None:
         parameters_within(weights, compression)
     elif not compression.allow_larger:
@@ -70,12 +76,10 @@ def _check_saves(smaller: BilmWeights, compression: Compression, cells: int) -> 
     """Check that a budget leaves less than the matrices have after cells were removed."""
     if compression.budget is None:
         return
-    highways = highway_references(smaller) if compression.shares_budget else []
-    dense = sum(prod(one.shape) for one in [*matrix_references(smaller, compression), *highways])
-    left = parameters_within(smaller, compression)
-    if left >= dense:
-        found = f"{left:,} parameters for the factors"
-        expected = f"fewer than the {dense:,} that the matrices have with {cells} cells"
+    room = BudgetRoom.of(smaller, compression)
+    if not room.saves:
+        found = f"{room.left:,} parameters for the factors"
+        expected = f"fewer than the {room.dense:,} that the matrices have with {cells} cells"
         raise InputError(f"compression.budget: found {found}, expected {expected}")
 
 

@@ -151,7 +151,7 @@ class Trainer:
         if settings.compression is not None:
             compression = read_compression(settings.compression)
             compressed = compress_elmo(weights, options, compression)
-            weights, options = compressed.weights, with_history(compressed.options, compression)
+            weights, options = compressed.weights, with_history(compressed.options, compressed.applied(compression))
         bilm = Bilm(options, weights, "carried" if settings.stateful else "zero")
         sizes = options.lstm.projection_dim, len(self.vocabulary)
         softmax = (start and start.read_softmax(*sizes)) or word_softmax(settings.softmax, *sizes)

@@ -73,6 +73,7 @@ def _parse_ranks(raw: object) -> object:
     return raw
 
 
+_UNKNOWN_LOSS = "an integer or none, as the loss of highway layers is not known"
 _File = Annotated[str, Field(min_length=1, max_length=MOST_TEXT), AfterValidator(expanded)]
 _LearningRate = Annotated[float, Field(gt=0)]
 
@@ -183,9 +184,10 @@ class Compression(Data):
     """Inputs that factors are fitted to: those of the dense model, or, one matrix after the other, those that each gets
     from the factors before it, so that later factors correct errors of earlier ones; for methods that
     use input covariances."""
-    cells: PositiveInt | None = None
+    cells: PositiveInt | Literal["budget"] | None = None
     """Number of memory cells to keep in each direction of each layer; those that an ELMo's own loss needs least are
-    removed before the factorization. None keeps all."""
+    removed before the factorization. "budget" chooses the number with which the least loss is predicted within
+    `budget`; None keeps all."""
 
     if TYPE_CHECKING:  # what the validators accept, for type checkers
 
@@ -208,7 +210,7 @@ class Compression(Data):
             highway_rank: int | str | None = None,
             allocation: str = "outputs",
             inputs: str = "dense",
-            cells: int | None = None,
+            cells: int | str | None = None,
         ) -> None: ...
 
     @model_validator(mode="before")
@@ -232,14 +234,22 @@ class Compression(Data):
         if self.budget is None and self.allocation != "outputs":
             raise unexpected("allocation", words(f"{self.allocation} without a budget"), "nothing")
         if self.allocation == "loss" and self.shares_budget:
-            raise unexpected("highway_rank", "budget", "an integer or none, as the loss of highway layers is not known")
+            raise unexpected("highway_rank", "budget", _UNKNOWN_LOSS)
         if self.targets:
             self._check_size()
         else:
             self._check_without_targets()
         if self.highway_rank == "budget" and self.budget is None:
             raise unexpected("highway_rank", "budget", "an integer of at least 1, or a budget to share")
+        if self.cells == "budget":
+            self._check_cells_in_budget()
         return self
+
+    def _check_cells_in_budget(self) -> None:
+        if self.budget is None:
+            raise unexpected("cells", "budget", "an integer of at least 1, or a budget that decides the number")
+        if self.shares_budget:
+            raise unexpected("highway_rank", "budget", _UNKNOWN_LOSS)
 
     def _check_size(self) -> None:
         if self.budget is not None and self.rank is not None:

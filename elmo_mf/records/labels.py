@@ -40,8 +40,10 @@ def compression_label(compression: Compression) -> str:
         'svd all layers 0 rank 8'
         >>> compression_label(Compression(method="kfac_svd", rank=8, targets="all", cells=480))
         '480 cells kfac_svd all rank 8'
+        >>> compression_label(Compression(method="svd", budget={"share": 0.1}, targets="all", cells="budget"))
+        'cells budget svd all budget 10%'
     """
-    parts = [] if compression.cells is None else [f"{compression.cells} cells"]
+    parts = _cell_parts(compression)
     parts += _lstm_parts(compression) if compression.targets else []
     if compression.highway_rank is not None:
         parts.append("with highways" if compression.shares_budget else f"highways {compression.highway_rank}")
@@ -72,6 +74,12 @@ def size_label(compression: Compression) -> str:
         return size if compression.allocation == "outputs" else f"{size} by {compression.allocation}"
     ranks = compression.rank
     return f"rank {'+'.join(str(ranks[t]) for t in compression.targets) if isinstance(ranks, dict) else ranks}"
+
+
+def _cell_parts(compression: Compression) -> list[str]:
+    if compression.cells is None:
+        return []
+    return ["cells budget" if compression.cells == "budget" else f"{compression.cells} cells"]
 
 
 def _lstm_parts(compression: Compression) -> list[str]:

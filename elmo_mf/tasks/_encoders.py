@@ -184,13 +184,13 @@ def _make(spec: SweepSpec, run: Run, workspace: Workspace, gradients: TaskGradie
     text, smaller = Path(compression.calibration or CALIBRATION_TEXT), compressed.options
     matrices, highways = compressed_matrices(compressed.unfactored, compressed.weights, smaller, text)
     workspace.cache.make_room(4 * size_report(compressed.weights, smaller).encoder_parameters)
-    rounded = run.identity.precision == "int8"
-    Bilm(with_history(smaller, compression), compressed.weights).save(folder, "int8" if rounded else "float32")
+    noted, rounded = with_history(smaller, compressed.applied(compression)), run.identity.precision == "int8"
+    Bilm(noted, compressed.weights).save(folder, "int8" if rounded else "float32")
     report = EncoderReport(
         matrices=[LstmMatrix.model_validate(matrix.to_dict()) for matrix in matrices],
         highways=[HighwayLayer.model_validate(layer.to_dict()) for layer in highways],
         seconds=round(seconds, 2),
-        cells=None if compression.cells is None else options.lstm.dim,
+        cells=None if smaller.lstm.dim == options.lstm.dim else options.lstm.dim,
     )
     _write_report(folder, report)
 

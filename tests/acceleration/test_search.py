@@ -183,6 +183,8 @@ def test_allennlp_is_left_as_it_was(archives: Archives, tmp_path: Path) -> None:
         (["--stock"], "--stock requires"),
         (["--stock", "--cells", "4"], "--stock: found --cells"),
         (["--cells", "4"], "--gradients"),
+        (["--budget", "50%", "--cells", "budget"], "--gradients"),
+        (["--rank", "1", "--cells", "budget"], "--cells: found 'budget'"),
         (["--rank", "99"], "rank"),
         (["--include-package", "no_such_package"], "--include-package: found no_such_package"),
         (["--out", "model.tar.gz"], "--out: found"),

@@ -33,7 +33,7 @@ from elmo_mf import Bilm, Compression
 from elmo_mf.bilm import encoder
 from elmo_mf.bilm.runtime import supports
 from elmo_mf.cli.main import main
-from elmo_mf.compression import _in_order, apply, cells, method_named, method_names
+from elmo_mf.compression import _cells_in_budget, _in_order, apply, cells, method_named, method_names
 from elmo_mf.compression.recovery import distillation
 from elmo_mf.plugin import language_text, sst_phrases, tokenizer
 from elmo_mf.pretrain import _train as pretrain
@@ -68,6 +68,7 @@ MODULES: dict[str, ModuleType] = {
     "distillation": distillation,
     "in-order": _in_order,
     "memory-cells": cells,
+    "memory-cells-in-budget": _cells_in_budget,
     "pretraining": pretrain,
     "task": _training,
     "gradients": _task_gradients,
@@ -100,6 +101,7 @@ LOOSER = {
     # they solve equations that inputs determine badly; in order, each later one has the inputs that the others leave
     "in-order": 5e-3,
     "memory-cells": 2e-3,
+    "memory-cells-in-budget": 2e-3,
     # a number that is between two of bfloat16 or int8 may be rounded to the other, as 2e-3 and more of float32 are
     "encoder: bfloat16": 5e-4,
     "encoder: int8": 5e-4,
@@ -224,6 +226,13 @@ def _fewer_cells(folder: Path) -> Arrays:
     return {name: array for name, array in computed.items() if name.startswith("RNN")}
 
 
+def _cells_in_a_budget(folder: Path) -> Arrays:
+    """The biases of the memory cells that are kept, of a number that the budget chooses."""
+    options = "--method=svd", "--targets=joint+projection", "--budget=12.5%", "--cells=budget"
+    found = _compressed(folder, (*options, "--gradients", _gradient_file(folder)))
+    return {name: array for name, array in found.items() if name.endswith("/B")}
+
+
 def _gradient_file(folder: Path) -> Path:
     """Row weights, and output covariances that fall with the distance between two outputs."""
     file = folder / "gradients.hdf5"
@@ -326,6 +335,7 @@ ENTRIES: dict[str, Callable[[Path], Arrays]] = {
         _compression, options=("--rank=8", "--method=whitened_svd", "--targets=joint+projection", "--inputs=compressed")
     ),
     "memory-cells: by loss": _fewer_cells,
+    "memory-cells-in-budget: the demo": _cells_in_a_budget,
     "compression: highways": partial(_compression, options=("--highway-rank=8",)),
     "distillation: svd": partial(_distillation, options=("--rank=8",), sentences=100, steps=2),  # three batches
     "distillation: prune": partial(_distillation, options=("--rank=8", "--method=prune"), sentences=12, steps=3),

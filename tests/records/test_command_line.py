@@ -43,6 +43,7 @@ def _parsed(words: list[str]) -> Compression | None:
         {"cells": 480, "gradients": "g.hdf5"},
         {"cells": 480, "highway_rank": 64},
         {"method": "kfac_svd", "budget": {"share": 0.25}, "targets": "joint", "cells": 480, "gradients": "g.hdf5"},
+        {"method": "kfac_svd", "budget": {"bytes": 10**6}, "targets": "all", "cells": "budget", "gradients": "g.hdf5"},
     ],
     ids=str,
 )

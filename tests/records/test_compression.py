@@ -50,7 +50,8 @@ _PLAIN: dict[str, Any] = {"method": "svd", "rank": 2, "targets": "input"}
         ({"granularity": "row"}, "compression.granularity: found 'row'"),
         ({"cells": 0}, "compression.cells: found 0"),
         ({"cells": 4.5}, "compression.cells: found 4.5"),
-        ({"cells": "budget"}, "compression.cells: found 'budget'"),
+        ({"cells": "budget"}, "compression.cells: found 'budget', expected an integer of at least 1, or a budget"),
+        ({"cells": "half"}, "compression.cells: found 'half', expected an integer or budget"),
         ({"inputs": "sparse"}, "compression.inputs: found 'sparse'"),
         ({"budget": {"share": 0.1}}, "compression.rank: found 2 "),
         ({"layers": "first"}, "compression.layers: found 'first'"),
@@ -111,7 +112,10 @@ def test_canonical_form() -> None:
         "layers": [1], "settings": {"ridge": 0.1}, "calibration": "t", "distill": {"text": "t", "steps": 3},
         "highway_rank": "budget", "finetune": {}, "allocation": "matrices", "cells": 480,
     }  # fmt: skip
-    for one in (every, Compression(**_PLAIN), parse_compression({"highway_rank": 3}), parse_compression({"cells": 3})):
+    chosen = Compression(method="svd", targets="input", budget={"share": 0.3}, cells="budget")
+    assert chosen.to_dict()["cells"] == "budget"
+    alone = parse_compression({"highway_rank": 3}), parse_compression({"cells": 3})
+    for one in (every, chosen, Compression(**_PLAIN), *alone):
         assert parse_compression(json.loads(json.dumps(one.to_dict()))) == one
         assert Compression.model_validate_json(one.model_dump_json()) == one
 
@@ -165,6 +169,7 @@ def test_schema() -> None:
         ({"finetune": {"epochs": 2, "learning_rate": 0.01}}, "svd input rank 2 fine-tuned 2 at 0.01"),
         ({"highway_rank": 9}, "svd input rank 2 highways 9"),
         ({"cells": 480}, "480 cells svd input rank 2"),
+        ({"rank": None, "budget": {"share": 0.1}, "cells": "budget"}, "cells budget svd input budget 10%"),
     ],
 )
 def test_labels(compression: dict[str, Any], name: str) -> None:

@@ -248,8 +248,9 @@ def test_kfac_svd_takes_the_gradients_of_the_elmo_itself(
     """A sweep computes them, and `gradients` writes the same for `compress`."""
     by_loss = {"method": "kfac_svd", "targets": "all", "budget": {"share": 0.5}, "allocation": "loss"}
     fewer = by_loss | {"cells": 12}
-    spec = _spec(tiny_sweep, one_elmo, methods=[], compressions=[by_loss, fewer, {"cells": 12}])
-    dense, with_gradients, both, cells = records_here(spec, tmp_path / "out")
+    chosen = by_loss | {"cells": "budget"}
+    spec = _spec(tiny_sweep, one_elmo, methods=[], compressions=[by_loss, fewer, {"cells": 12}, chosen])
+    dense, with_gradients, both, cells, budgeted = records_here(spec, tmp_path / "out")
     assert with_gradients["run"]["task_gradients"] and with_gradients["run"]["versions"]["gradients"] == 1
     assert dense["scores"]["perplexity"] != with_gradients["scores"]["perplexity"]
     for record in (both, cells):
@@ -270,6 +271,15 @@ def test_kfac_svd_takes_the_gradients_of_the_elmo_itself(
     report = json.loads((tmp_path / "both" / "report.json").read_text())
     assert [one["rank"] for one in report["matrices"]] == [one["rank"] for one in both["matrices"]]
     assert report["size"] == {name: both["size"][name] for name in report["size"]}
+    assert main(["compress", *files, *how, "--cells", "budget", "--out", str(tmp_path / "chosen")]) == 0
+    report = json.loads((tmp_path / "chosen" / "report.json").read_text())
+    assert report["cells"][1] == budgeted["matrices"][0]["shape"][0] // 4 <= report["cells"][0] == 16
+    assert [one["rank"] for one in report["matrices"]] == [one["rank"] for one in budgeted["matrices"]]
+    assert budgeted["run"]["compression"]["cells"] == "budget"
+    kept = (json.loads(path.read_text()) for path in (tmp_path / "out" / "cache" / "encoders").glob("*/options.json"))
+    steps = [step for options in kept for step in options["elmo_mf"]["compressions"]]
+    assert len(steps) == 4 and all(step.get("cells") in (None, 12, report["cells"][1]) for step in steps)
+    assert "chosen within the budget" in capsys.readouterr().out
     assert main(["compress", *files, "--cells", "12", "--out", str(tmp_path / "none")]) == 2
     assert "--gradients: " in capsys.readouterr().err
     assert main(["compress", *files, *how[:2], "--rank", "2", "--out", str(tmp_path / "none")]) == 2

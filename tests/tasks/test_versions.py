@@ -47,6 +47,7 @@ def _splits_words(run: Run) -> bool:
 _USERS: dict[str, Callable[[Run], bool]] = {
     "elmo_mf.bilm.encoder": lambda run: True,
     "elmo_mf.compression._in_order": lambda run: bool(run.compression and run.compression.inputs == "compressed"),
+    "elmo_mf.compression._cells_in_budget": lambda run: bool(run.compression and run.compression.cells == "budget"),
     "elmo_mf.compression.cells": lambda run: bool(run.compression and run.compression.cells),
     "elmo_mf.compression.apply": lambda run: run.compression is not None,
     "elmo_mf.compression.recovery.distillation": lambda run: bool(run.compression and run.compression.distill),
@@ -98,6 +99,7 @@ def specs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[SweepSpec]]
     shared: dict[str, Any] = {"glove": str(glove), "ranks": [4]}
     distilled = {"method": "svd", "rank": 3, "targets": "all", "highway_rank": 8, "distill": {"text": _TEXT}}
     in_order = {"method": "whitened_svd", "rank": 3, "targets": "all", "inputs": "compressed"}
+    chosen = {"method": "svd", "budget": {"share": 0.3}, "targets": "all", "cells": "budget"}
     tuned = {"method": "svd", "rank": 3, "targets": "all", "finetune": {}}
     options, weights = map(str, base_elmo())
     keys: list[dict[str, Any]] = [
@@ -106,7 +108,7 @@ def specs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[SweepSpec]]
         {"tasks": ["snli-probe", "sst-probe"], "methods": ["whitened_svd"], "baselines": _BASELINES},
         {"tasks": ["sst"], "methods": [], "compressions": [distilled, in_order]},
         {"tasks": ["ptb"], "methods": ["fisher_svd", "nmf", "prune", "random", "semi_nmf"], "compressions": [tuned]},
-        {"tasks": ["wikitext2-bilm"], "methods": ["kfac_svd"], "compressions": [{"cells": 320}],
+        {"tasks": ["wikitext2-bilm"], "methods": ["kfac_svd"], "compressions": [{"cells": 320}, chosen],
          "baselines": ["shuffled"], "options": options, "weights": weights},
         {"tasks": ["my-reviews"], "methods": [], "data": str(reviews.parent), "include": [str(reviews)]},
     ]  # fmt: skip

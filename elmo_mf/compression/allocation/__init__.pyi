@@ -1,8 +1,9 @@
-from ._budget import parameters_within, with_absolute_budget
+from ._budget import BudgetRoom, parameters_within, with_absolute_budget
 from ._ranks import Candidate, allocate_ranks
 from ._sensitivity import MatrixFactorization, candidates_by_outputs
 
 __all__ = [
+    "BudgetRoom",
     "Candidate",
     "MatrixFactorization",
     "allocate_ranks",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import prod
 
 from elmo_mf.bilm.weights import BilmWeights
@@ -25,6 +26,65 @@ def with_absolute_budget(weights: BilmWeights, compression: Compression) -> Comp
     return compression.model_copy(update={"budget": Budget(parameters=parameters)})
 
 
+@dataclass(frozen=True)
+class BudgetRoom:
+    """What a budget leaves to the factors.
+
+    Attributes:
+        kind: What is counted, for people.
+        amount: How much of it there may be.
+        unit: How much of it a parameter takes.
+        fixed: Parameters that stay dense.
+        least: Parameters of all factors at rank 1.
+        dense: Parameters of the matrices in place of their factors.
+    """
+
+    kind: str
+    amount: int
+    unit: int
+    fixed: int
+    least: int
+    dense: int
+
+    @classmethod
+    def of(cls, weights: BilmWeights, compression: Compression) -> BudgetRoom:
+        """Count the parameters of weights.
+
+        Args:
+            weights: Weights of the dense model.
+            compression: A compression with a budget.
+        """
+        budget = compression.budget
+        assert budget is not None
+        highways = highway_references(weights) if compression.shares_budget else []
+        references = [*matrix_references(weights, compression), *highways]
+        matrices, biases = _dense(weights, compression)
+        dense = sum(prod(reference.shape) for reference in references)
+        return cls(
+            kind="parameters" if budget.kind == "share" else budget.kind,
+            amount=int(budget.amount * (matrices + biases)) if budget.kind == "share" else int(budget.amount),
+            unit=BYTES_PER_PARAMETER if budget.kind == "bytes" else 1,
+            fixed=matrices - dense + (0 if budget.kind == "multiply_adds" else biases),
+            least=sum(reference.cost for reference in references),
+            dense=dense,
+        )
+
+    @property
+    def left(self) -> int:
+        """Parameters that all factors together may have."""
+        return self.amount // self.unit - self.fixed
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is room for rank 1 everywhere."""
+        return self.left >= self.least
+
+    @property
+    def saves(self) -> bool:
+        """Whether the matrices have more parameters than their factors may have."""
+        return self.left < self.dense
+
+
 def parameters_within(weights: BilmWeights, compression: Compression) -> int:
     """Compute how many parameters all factors together may have.
 
@@ -35,24 +95,14 @@ def parameters_within(weights: BilmWeights, compression: Compression) -> int:
     Raises:
         InputError: The budget is less than rank 1 everywhere takes.
     """
-    budget = compression.budget
-    assert budget is not None
-    highways = highway_references(weights) if compression.shares_budget else []
-    references = [*matrix_references(weights, compression), *highways]
-    matrices, biases = _dense(weights, compression)
-    fixed = matrices - sum(prod(reference.shape) for reference in references)
-    if budget.kind != "multiply_adds":
-        fixed += biases
-    unit = BYTES_PER_PARAMETER if budget.kind == "bytes" else 1
-    amount = int(budget.amount * (matrices + biases)) if budget.kind == "share" else int(budget.amount)
-    least = fixed + sum(reference.cost for reference in references)
-    if amount // unit < least:
-        kind = "parameters" if budget.kind == "share" else budget.kind
+    room = BudgetRoom.of(weights, compression)
+    if not room.fits:
+        least, fixed = (room.unit * parameters for parameters in (room.fixed + room.least, room.fixed))
         raise InputError(
-            f"compression.budget: found {amount:,} {kind}, expected at least {least * unit:,}: {fixed * unit:,} that "
-            "stay dense, and rank 1 for all others"
+            f"compression.budget: found {room.amount:,} {room.kind}, expected at least {least:,}: {fixed:,} that stay "
+            "dense, and rank 1 for all others"
         )
-    return amount // unit - fixed
+    return room.left
 
 
 def _dense(weights: BilmWeights, compression: Compression) -> tuple[int, int]:

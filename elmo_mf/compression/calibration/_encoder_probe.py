@@ -63,8 +63,8 @@ class ElmoProbe:
         self.weights, self.options, self.text = weights, options, text
 
     def input_covariances(self) -> Mapping[tuple[int, int], InputCovariances]:
-        """Input covariances of the biLSTM's matrices, by (direction, layer)."""
-        return input_covariances(self.weights, self.options, self.text)
+        """Input covariances of the biLSTM's matrices, by (direction, layer); computed once."""
+        return self._input_covariances
 
     def highway_input_covariances(self) -> list[Array]:
         """Input covariances of the highway layers."""
@@ -77,6 +77,10 @@ class ElmoProbe:
     def loss(self, weights: BilmWeights) -> float:
         """Relative squared error of the layers' outputs, summed over the layers."""
         return float(self._partial_forward.squared_errors(weights).sum())
+
+    @cached_property
+    def _input_covariances(self) -> Mapping[tuple[int, int], InputCovariances]:
+        return input_covariances(self.weights, self.options, self.text)
 
     @cached_property
     def _partial_forward(self) -> PartialForward:
