@@ -37,7 +37,7 @@ def claims() -> Iterator[tuple[str, Claims]]:
         "language-models.md": [_language_in_short],
         "how-to.md": [_accelerated, _precisions_in_short],
         "sweeps.md": [_processors, _processors_in_short, _sweeps],
-        "compression.md": [_errors, _allocation, _scores, _language, _elmo, _highways, _longer],
+        "compression.md": [_errors, _allocation, _scores, _language, _elmo, _cells, _highways, _longer],
         "performance.md": [_limits, _precisions, _memory, _gpu, _gpu_in_short, _pretraining],
     }
     for page, functions in pages.items():
@@ -376,6 +376,29 @@ def _elmo() -> Iterator[str]:
         sorted(int(rank) for text in texts for rank in text.split(" and ")) for texts in _ranks(f"{_BASE} by matrices")
     )
     yield f"gives it ranks of {projections[0]} to {projections[-1]}, and the gates {gates[0]} to {gates[-1]}"
+
+
+def _cells() -> Iterator[str]:
+    """Yield perplexities of encoders with fewer memory cells, within a budget and with the cells picked by hand."""
+    score = {name: row["score"] for name, row in board("wikitext2-bilm", "base").items()}
+
+    def of(cells: str, share: float) -> float:
+        name = f"kfac_svd joint+projection in order budget {100 * share:g}% by loss"
+        return float(score[f"{cells} {name}" if cells else name])
+
+    picked = {0.25: "480 cells", 0.125: "320 cells", 0.0625: "160 cells"}
+    named = {0.25: "a quarter of the parameters", 0.125: "an eighth", 0.0625: "a sixteenth"}
+    yield f"dense has {score['dense']:.1f}, " + ", ".join(
+        f"{named[share]} {of(cells, share):.1f} with {cells.removesuffix(' cells')}"
+        + " cells" * (share == 0.25)
+        + f" and {of('', share):.1f}"
+        + " with all" * (share == 0.25)
+        for share, cells in picked.items()
+    )
+    quarter, eighth, sixteenth = (of("cells budget", share) for share in picked)
+    yield f"for a quarter, with a perplexity of {quarter:.1f}, 272 for an eighth with {eighth:.1f}, and 192"
+    yield f"for a sixteenth with {sixteenth:.1f}: no worse than the numbers above"
+    assert all(of("cells budget", share) <= of(cells, share) for share, cells in picked.items())
 
 
 def _highways() -> Iterator[str]:

@@ -12,7 +12,8 @@ function(tasks=['wikitext2-bilm'])
       + [
         by_loss(share_and_cells[0]) + { cells: share_and_cells[1] }
         for share_and_cells in [[0.25, 480], [0.125, 320], [0.0625, 160]]
-      ],
+      ]
+      + [by_loss(share) + { cells: 'budget' } for share in [0.25, 0.125, 0.0625]],
     precisions: [],
     baselines: [],
   }
