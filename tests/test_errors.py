@@ -70,6 +70,7 @@ def _messages(path: Path) -> Iterator[str]:
             yield ast.unparse(node.args[0]).lstrip("f").strip("'\"")
 
 
+@pytest.mark.slow
 def test_messages_begin_with_a_place() -> None:
     """The place is a file, an option or a field; what was found there comes after it."""
     package = Path(errors.__file__).parent

@@ -68,6 +68,7 @@ def test_input_against_recurrent(ratio: float, verdict: str) -> None:
         assert f"recurrent ones? {verdict}.**" in answer_lines(summary)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("data", "mark"), [("demo", "**DEMO: "), ("data", "**Do")])
 def test_answers_from_demo_data_say_so(data: str, mark: str) -> None:
     boards = boards_of(one | {"data": data} for task in ("sst", "snli", "squad") for one in _model(task, 3.0, _RISING))
@@ -125,6 +126,7 @@ def test_a_board_on_which_nothing_costs_anything_cannot_answer() -> None:
     assert np.isnan(additive(compressions_of(board), "rank"))
 
 
+@pytest.mark.slow
 def test_boards_of_one_elmo_are_one_model() -> None:
     """Their numbers are averaged, so that a second task of an ELMo does not count as another ELMo."""
     records = [

@@ -196,6 +196,7 @@ def test_words_repeat_as_in_a_text() -> None:
     assert 300 < len(torch.unique(ids, dim=0)) < 800
 
 
+@pytest.mark.slow
 def test_limits() -> None:
     limits = measure_limits(CPU, repeats=1)
     known = [value for value in limits.to_dict().values() if value is not None]
@@ -209,6 +210,7 @@ def test_published_sizes(size: str) -> None:
     assert lstm.dim == 8 * lstm.projection_dim and lstm.n_layers == 2
 
 
+@pytest.mark.slow
 def test_elmo_of_size() -> None:
     with elmo_of_size("small") as (options, weights):
         assert BilmOptions.from_file(options).lstm.dim == 1024 and weights.is_file()

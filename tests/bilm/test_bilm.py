@@ -36,6 +36,7 @@ def test_embed_shapes() -> None:
     assert bilm.embed([[]])[0].shape == (3, 0, 12)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.lists(word, max_size=7), min_size=1, max_size=5), st.integers(1, 3))
 def test_zero_state_means_no_neighbours(sentences: list[list[str]], batch_size: int) -> None:

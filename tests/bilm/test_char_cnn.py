@@ -143,6 +143,7 @@ def test_other_types_than_float32(cnn: CharCnn) -> None:
 CHARACTERS = 12  # in a word, at most
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.integers(1, CHARACTERS), st.integers(1, 9)), min_size=1, max_size=4),
     st.sampled_from([0, 1, 3, 128, 129, 300]),

@@ -268,6 +268,7 @@ def test_matrices_in_int8(elmo_files: Files, tmp_path: Path, compressed: dict[st
         np.testing.assert_allclose(scale, same[f"{name}_scale"], rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "compressed", [{}, {"rank": 3}, {"rank": 3, "targets": "joint"}, {"rank": 3, "granularity": "gate"}]
 )

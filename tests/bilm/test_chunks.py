@@ -27,6 +27,7 @@ def _assembled(bilm: Bilm, sentence: list[str], tokens: int) -> tuple[np.ndarray
     return whole, times
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.text("ab", min_size=1, max_size=3), max_size=12), st.integers(1, 16), st.booleans())
 def test_equal_to_the_whole(sentence: list[str], tokens: int, skips: bool) -> None:

@@ -189,6 +189,7 @@ def test_values_beyond_float32(tmp_path: Path) -> None:
         Bilm.from_files(options, weights)
 
 
+@pytest.mark.slow
 def test_options_of_another_result(tmp_path: Path) -> None:
     """The source's options may stand for a result's, and other keys may change; those of another result may not."""
     dense = _saved(tmp_path / "dense")

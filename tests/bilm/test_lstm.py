@@ -53,6 +53,7 @@ PYTORCH = RuntimeSettings(machine_code=False)  # machine code has tests of its o
 ALWAYS_PACKED = replace(PYTORCH, packed_multiply_adds=0)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(layers, batches)
 def test_training_equals_the_plain_formula(layer: Layer, lengths: list[int]) -> None:
@@ -102,6 +103,7 @@ def _plain(layer: Layer) -> Layer:
     return replace(layer, blocks=1, joint=False, pruned=False)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(layers.map(_plain), batches)
 def test_gradients_through_the_factors(layer: Layer, lengths: list[int]) -> None:
@@ -129,6 +131,7 @@ def test_gradients_through_the_factors(layer: Layer, lengths: list[int]) -> None
                 assert_close(gradient, other.grad, 1e-4)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(layers, batches)
 def test_gradients_of_the_inputs(layer: Layer, lengths: list[int]) -> None:

@@ -174,6 +174,7 @@ def _bytes(root: object) -> int:
     return total
 
 
+@pytest.mark.slow
 def test_layers_are_read_one_after_the_other(precision: Precision, tmp_path: Path) -> None:
     folder = _saved(tmp_path, "int8", dim=256, projection_dim=64, n_layers=8)
     total = sum(4 * p.numel() for p in Bilm.from_files(folder, precision=precision).layers.parameters())
@@ -224,6 +225,7 @@ def test_moved_and_loaded(precision: Precision, compression: str, tmp_path: Path
             np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_a_state_is_kept(precision: Precision, tmp_path: Path) -> None:
     Bilm.from_files(_saved(tmp_path, "int8"), precision=precision, state="primed").save(tmp_path / "primed", "int8")
     both, only = (

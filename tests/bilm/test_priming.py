@@ -65,6 +65,7 @@ def test_allennlp_reads_a_checkpoint_that_has_it(tmp_path: Path) -> None:
     _ElmoBiLm(str(tmp_path / "options.json"), str(tmp_path / "weights.hdf5"))
 
 
+@pytest.mark.slow
 def test_other_weights_reach_another_state(elmo_files: Files, tmp_path: Path) -> None:
     Bilm.from_files(*elmo_files(), state="primed").save(tmp_path / "primed")
     files = tmp_path / "primed" / "options.json", tmp_path / "primed" / "weights.hdf5"

@@ -30,6 +30,7 @@ def _counted(cnn: CharCnn) -> list[int]:
     return ran
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(st.lists(words, min_size=1, max_size=5), st.sampled_from([0, ONE_WORD, 4 * ONE_WORD, 1]))
 def test_the_vectors_are_the_cnns(batches: list[list[str]], cache_mb: float) -> None:

@@ -88,6 +88,7 @@ def test_tasks(capsys: pytest.CaptureFixture[str]) -> None:
     assert "metric: f1 on test, higher is better" in text
 
 
+@pytest.mark.slow
 def test_compress(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options, weights = elmo_files()
     out = tmp_path / "r2"
@@ -163,6 +164,7 @@ def test_highways_of_a_compressed_elmo(elmo_files: Files, tmp_path: Path) -> Non
     assert report["matrices"] == [] and [row["rank"] for row in report["highways"]] == [5, 5]
 
 
+@pytest.mark.slow
 def test_compress_and_distill(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options, weights = elmo_files()
     (tmp_path / "text.txt").write_text("some words to learn from\nand a few more\n" * 30)
@@ -489,6 +491,7 @@ def test_empty_values(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_pretrain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "t.txt").write_text("a b c d\n" * 50)
     files: list[str | Path] = [tmp_path / "t.txt", "--valid", tmp_path / "t.txt", "--out", tmp_path / "out"]
@@ -624,6 +627,7 @@ def test_an_interruption_while_modules_are_imported() -> None:
     assert (process.returncode, process.stdout, process.stderr) == (130, "", "elmo-mf: interrupted\n")
 
 
+@pytest.mark.slow
 def test_recommend_says_what_to_type(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """For our own board: of each task either an encoder and its command, or why there is none."""
     assert _run("recommend", str(ROOT / "leaderboard"), "--json", str(tmp_path / "recommended.json")) == 0

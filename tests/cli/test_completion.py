@@ -27,6 +27,7 @@ def _offered(line: str, folder: Path) -> list[str]:
     return offered
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "offered"),
     [

@@ -91,6 +91,7 @@ def test_a_card_that_cannot_be_read_fails_before_the_work(elmo_files: Files, tmp
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_licence_stays_in_its_cell(elmo_files: Files, tmp_path: Path) -> None:
     assert _compress(elmo_files(), tmp_path / "out", 2, "--licence", "CC0 | x\n---\n# Another") == 0
     text = (tmp_path / "out" / "MODEL_CARD.md").read_text()
@@ -98,6 +99,7 @@ def test_a_licence_stays_in_its_cell(elmo_files: Files, tmp_path: Path) -> None:
     assert "| licence | CC0 / x --- # Another |\n" in text
 
 
+@pytest.mark.slow
 def test_an_interrupted_distillation_is_left_alone(elmo_files: Files, tmp_path: Path) -> None:
     """A command without distillation keeps the checkpoint, which may be hours of work."""
     out = tmp_path / "out"

@@ -113,6 +113,7 @@ def test_the_folder_of_something_else(name: str, command: list[str], capfd: pyte
     assert Path("g.hdf5.parts", name).read_text() == '{"input": "precious"}'
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_leaves_nothing(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -130,6 +131,7 @@ def test_a_loss_that_is_not_finite_leaves_nothing(
     assert names() == ["data", "elmo"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resumed", [False, True])
 def test_wrong_data_is_reported_before_the_training(
     resumed: bool, command: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -146,6 +148,7 @@ def test_wrong_data_is_reported_before_the_training(
     assert bool(list(Path().glob("g.hdf5.parts/cache/activations/*"))) is resumed
 
 
+@pytest.mark.slow
 def test_the_data_are_not_replaced(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     (train,) = Path("data").rglob("train*")
     command[2] = str(train)

@@ -75,6 +75,7 @@ def _package(here: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", ["my_methods.py", "my_methods", ".", "my_package"])
 def test_the_documented_method(given: str, here: Path) -> None:
     """It is used from a file, a module, a folder and a package, and the others do not have its factors."""
@@ -239,6 +240,7 @@ def test_entry_points(here: Path) -> None:
     assert broken[2].startswith("elmo-mf: error: the entry point broken of mine: ModuleNotFoundError: No module")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", ["tasks", "tasks/my-reviews"])
 def test_a_folder_of_tasks(given: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "tasks" / "my-reviews").mkdir(parents=True)

@@ -146,6 +146,7 @@ def test_files_are_replaced_with_force(tmp_path: Path, capsys: pytest.CaptureFix
     assert (folder / "README.md").read_text().startswith("# Leaderboard\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("answer", "status"), [("y", 0), ("n", 2)])
 def test_a_terminal_is_asked(answer: str, status: int, tmp_path: Path) -> None:
     (tmp_path / "t.json").write_text("mine")

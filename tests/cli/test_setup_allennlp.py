@@ -38,6 +38,7 @@ def test_it_says_which_releases_are_replaced(tmp_path: Path) -> None:
     assert replaced(lock) == [("numpy", version("numpy"), "0.1")]
 
 
+@pytest.mark.slow
 def test_refused_outside_a_virtual_environment() -> None:
     path = os.pathsep.join((str(ROOT), sysconfig.get_path("purelib")))
     python = Path(sys.base_prefix) / "bin" / f"python{sys.version_info[0]}.{sys.version_info[1]}"

@@ -49,6 +49,7 @@ def test_the_result_is_an_elmo(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert len(json.loads((tmp_path / "r4/options.json").read_text())["elmo_mf"]["compressions"]) == 2
 
 
+@pytest.mark.slow
 def test_the_softmax_comes_along(tmp_path: Path, elmo_files: Files) -> None:
     """And one that an earlier result left does not stay."""
     _, weights = elmo_files()

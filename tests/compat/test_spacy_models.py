@@ -61,6 +61,7 @@ def test_a_language_that_does_not_exist() -> None:
         SpacyTokenizer("qq_web")
 
 
+@pytest.mark.slow
 def test_a_model_on_disk(tmp_path: Any) -> None:
     model = spacy.blank("en")
     rules: Any = model.add_pipe("attribute_ruler")

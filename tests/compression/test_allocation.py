@@ -33,6 +33,7 @@ OPTIONS = random_bilm().options
 WEIGHTS = random_bilm().weights()
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(candidates, st.integers(0, 40))
 def test_no_allocation_is_better(chosen: list[Candidate], more: int) -> None:
@@ -80,6 +81,7 @@ def _most(compression: Compression) -> int:
     return 4 * 48 + sum(reference.cost * reference.largest_useful_rank for reference in references)
 
 
+@pytest.mark.slow
 def test_kinds_of_budget() -> None:
     dense = size_report(WEIGHTS, OPTIONS)
     for kind, amount, quantity in (
@@ -120,6 +122,7 @@ def test_highway_layers_share_a_budget() -> None:
         assert 0.9 * amount < reached <= amount
 
 
+@pytest.mark.slow
 def test_a_rank_of_the_highway_layers_beside_a_budget() -> None:
     compression = Compression(method="svd", targets="all", budget={"parameters": 1700}, highway_rank=4)
     size = size_report(compress(WEIGHTS, OPTIONS, compression), OPTIONS)

@@ -90,6 +90,7 @@ def test_the_result_is_an_elmo_with_fewer_cells(tmp_path: Path, text: Path) -> N
     np.testing.assert_array_equal(_vectors(read.weights(), read.options), _vectors(weights, options))
 
 
+@pytest.mark.slow
 def test_corrected_projections_are_closer(demo: Bilm, held_out: list[list[str]]) -> None:
     weights, options = remove_cells(demo.weights(), demo.options, 384)
     uncorrected = {}

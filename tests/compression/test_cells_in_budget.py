@@ -168,6 +168,7 @@ def files(tmp_path: Path) -> dict[str, str]:
     return {"calibration": str(tmp_path / "text.txt"), "gradients": str(tmp_path / "gradients.hdf5")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "keys",
     [

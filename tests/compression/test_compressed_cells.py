@@ -192,6 +192,7 @@ def test_versions() -> None:
     assert compression_versions(Compression.model_validate({"cells": 4})) == {"compression": 1, "kfac_svd": 1}
 
 
+@pytest.mark.slow
 def test_a_distilled_elmo_is_closer_to_the_one_with_all_cells(files: dict[str, str]) -> None:
     keys = {"cells": KEPT, "distill": Distillation(text=files["calibration"], steps=60)} | files
     sentences = [line.split() for line in TEXT.splitlines()]
@@ -219,6 +220,7 @@ def test_the_report_is_on_the_elmo_with_all_cells(files: dict[str, str]) -> None
     assert report.activation_error.overall == pytest.approx(expected.overall, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 @pytest.mark.parametrize("keys", [{}, BY_LOSS], ids=["cells", "both"])
 def test_checkpoints(keys: dict[str, Any], dtype: str, files: dict[str, str], tmp_path: Path) -> None:

@@ -153,6 +153,7 @@ def test_pruning_jointly() -> None:
             assert np.abs(gone).max() <= least
 
 
+@pytest.mark.slow
 @given(st.integers(1, 500), st.integers(1, 500))
 def test_break_even(m: int, n: int) -> None:
     assert break_even_rank(m, n) * (m + n) == pytest.approx(m * n)

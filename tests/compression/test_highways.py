@@ -138,6 +138,7 @@ def test_size() -> None:
     assert compressed.encoder_ratio == pytest.approx(dense.encoder_parameters / compressed.encoder_parameters)
 
 
+@pytest.mark.slow
 def test_report() -> None:
     compression = Compression(method="svd", rank=2, targets="input", highway_rank=3)
     report = compression_report(WEIGHTS, compress(WEIGHTS, OPTIONS, compression), OPTIONS)

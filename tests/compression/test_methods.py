@@ -117,6 +117,7 @@ def _weighted_error(method: Method, matrix: np.ndarray, rank: int, statistics: C
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(matrix=matrices(), data=st.data())
 def test_whitened_is_no_worse_than_svd_on_its_inputs(matrix: np.ndarray, data: st.DataObject) -> None:

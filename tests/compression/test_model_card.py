@@ -29,6 +29,7 @@ def _compress(files: tuple[Path, Path], out: Path, *more: str) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_the_card_of_a_compressed_elmo(elmo_files: Files, tmp_path: Path) -> None:
     files = elmo_files()
     out = _compress(files, tmp_path / "out", "--rank", "2", "--targets", "input", "--highway-rank", "3",
@@ -47,6 +48,7 @@ def test_the_card_of_a_compressed_elmo(elmo_files: Files, tmp_path: Path) -> Non
     assert "matrices, as large" in _facts(_compress(files, tmp_path / "dense", "--rank", "2", "--dense"))["method"]
 
 
+@pytest.mark.slow
 def test_the_code_on_the_card_runs(elmo_files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = _compress(elmo_files(), tmp_path / "out", "--rank", "2")
     code = (out / "MODEL_CARD.md").read_text().split("```python\n")[1].split("```")[0]
@@ -67,6 +69,7 @@ def test_a_licence_is_passed_on(elmo_files: Files, tmp_path: Path) -> None:
     assert licence_on_card(tmp_path) == "not stated"
 
 
+@pytest.mark.slow
 def test_the_card_of_a_pretrained_elmo(tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("a b c d\n" * 50)
     text, out = str(tmp_path / "t.txt"), tmp_path / "out"

@@ -25,6 +25,7 @@ def command(model: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return ["convert", str(model.folder), "--out", str(tmp_path / "out")]
 
 
+@pytest.mark.slow
 def test_the_result_is_evaluated_and_compressed(
     command: list[str], model: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

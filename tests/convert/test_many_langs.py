@@ -83,6 +83,7 @@ def test_kept_words(folder: Path, elmo: Path) -> None:
     assert_same(first, [Formulas(folder).vectors(sentence) for sentence in SENTENCES])
 
 
+@pytest.mark.slow
 def test_more_words_than_16_bits_hold(tmp_path: Path) -> None:
     words = [*WORDS, *(f"w{index:05}" for index in range(70_000))]
     folder = write_folder(tmp_path / "large", words)

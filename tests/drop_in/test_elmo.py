@@ -220,6 +220,7 @@ def test_gradients_of_the_inputs(elmo_files: Files) -> None:
     assert counterparts(lstm) == 1
 
 
+@pytest.mark.slow
 def test_gradcheck(elmo_files: Files) -> None:
     """In float64, where gradients can be compared with differences."""
     lstm = _ElmoBiLm(*map(str, elmo_files(dim=4, projection_dim=3)), requires_grad=True).double()._elmo_lstm

@@ -59,6 +59,7 @@ def test_layout_and_values(keep: Keep, chunk: int, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.txt", "out.hdf5"]
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     lines=st.lists(st.text("ab ", max_size=12), min_size=1, max_size=8),
@@ -140,6 +141,7 @@ def test_a_run_is_resumed_with_another_batch(tmp_path: Path) -> None:
     _check(output, _lines(60), random_bilm(), "all")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lines", [3, 16])
 def test_parts_of_other_windows_are_replaced(lines: int, tmp_path: Path) -> None:
     """A later version may choose other windows."""
@@ -348,6 +350,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "out.hdf5").read_text() == "precious"
 
 
+@pytest.mark.slow
 def test_command(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options, weights = elmo_files()
     text, out = _text(tmp_path, LINES).path, tmp_path / "v.hdf5"
@@ -388,6 +391,7 @@ def test_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert not Path(out).exists()
 
 
+@pytest.mark.slow
 def test_primed_state(elmo_files: Files, tmp_path: Path) -> None:
     """In long lines as in short ones."""
     options, weights = elmo_files()

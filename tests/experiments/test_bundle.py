@@ -57,6 +57,7 @@ def test_a_run_runs_where_its_paths_are_gone(
     assert [record.elmo and record.elmo.to_dict(), record.data] == [expected["elmo"], expected["data"]]
 
 
+@pytest.mark.slow
 def test_names_tell_contents_apart(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     spec = _spec(tiny_sweep, tmp_path)
     runs = expand(spec)
@@ -67,6 +68,7 @@ def test_names_tell_contents_apart(tiny_sweep: TinySweep, tmp_path: Path) -> Non
     assert PortableSweep(spec, runs, tmp_path / "c").bundle.id != before
 
 
+@pytest.mark.slow
 def test_word_vectors_travel_to_the_tasks_that_read_them(tmp_path: Path) -> None:
     (tmp_path / "words.txt").write_text("the 1 2")
     glove = {"sst": str(tmp_path / "words.txt"), "squad": str(tmp_path / "gone.txt")}

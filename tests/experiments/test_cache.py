@@ -190,6 +190,7 @@ def test_the_disk_holds_everything_before_it_has_its_name(tmp_path: Path, monkey
     assert synced[-1] == "encoders"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mask", ["002", "022"])
 def test_two_users_of_a_group(mask: str) -> None:
     """Two users share an output folder; with umask 022, the second one can only read the first one's files."""

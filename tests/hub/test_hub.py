@@ -63,6 +63,7 @@ def _error(capsys: pytest.CaptureFixture[str]) -> str:
     return error
 
 
+@pytest.mark.slow
 def test_there_and_back(
     hub: FakeHub, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +110,7 @@ def test_nothing_is_sent(hub: FakeHub, folder: Path, tmp_path: Path, capsys: pyt
     assert hub.requests == []
 
 
+@pytest.mark.slow
 def test_errors_of_the_hub(
     hub: FakeHub, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

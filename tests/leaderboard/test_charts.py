@@ -74,6 +74,7 @@ def test_it_is_vega_lite(task: str) -> None:
         Draft7Validator(schema).validate(specification)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["encoder_1_speed_up", "parameters"])
 @pytest.mark.parametrize("task", ["sst", "ptb"])
 def test_pareto_front(task: str, key: str) -> None:
@@ -99,6 +100,7 @@ def test_pareto_front(task: str, key: str) -> None:
     assert len(line) == 2 * len(front) > 4 and [item["x"] for item in line] == sorted(item["x"] for item in line)
 
 
+@pytest.mark.slow
 def test_a_method_looks_the_same_on_every_board() -> None:
     """Also where a board lacks methods that others have; the legend names what is on the board, below the panels."""
     found = boards_of([*_records("ptb", "nmf", "svd"), *_records("sst", "svd")])
@@ -117,6 +119,7 @@ def test_a_method_looks_the_same_on_every_board() -> None:
         assert all(item["y"] > bottom for item in _of(items, "legend"))
 
 
+@pytest.mark.slow
 def test_what_was_trained_again_is_hollow() -> None:
     """Markers of encoders that were trained again are hollow, of dense ones too, with one entry in the legend."""
     dense, plain, tuned, likewise = (record(rank, 100.0 + i, task="ptb") for i, rank in enumerate((None, 8, 8, None)))
@@ -136,6 +139,7 @@ def test_what_was_trained_again_is_hollow() -> None:
         assert {label for label, item in symbols.items() if item["fill"] == ground} == set(labels[2:])
 
 
+@pytest.mark.slow
 def test_lines_by_rank() -> None:
     """A line is through encoders that differ in rank only, in the style of its targets; one encoder has no line."""
     records = _records("ptb", "svd", "nmf")
@@ -193,6 +197,7 @@ def test_an_outlier_leaves_the_others_apart() -> None:
     assert len(heights) == 3 and max(heights) - sorted(heights)[1] > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["sst", "ptb"])
 def test_an_outlier_is_at_the_edge(task: str) -> None:
     """A collapsed score leaves the axis to the others, whose heights spread over most of it."""
@@ -206,6 +211,7 @@ def test_an_outlier_is_at_the_edge(task: str) -> None:
     assert last > max(heights.values()) if task == "sst" else last < min(heights.values())
 
 
+@pytest.mark.slow
 def test_both_themes(tmp_path: Path) -> None:
     """The dark figure differs from the light one in the colours of ink and background alone."""
     write_figures(boards_of(_records("ptb", "svd")), tmp_path)

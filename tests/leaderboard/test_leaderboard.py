@@ -19,6 +19,7 @@ def _page(folder: Path, *records: dict[str, object]) -> str:
     return write_reports(write(folder, list(records)))[0][0].read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_table(tmp_path: Path) -> None:
     page = _page(tmp_path, record(None, 0.40, 1), record(None, 0.42, 2), record(4, 0.33, 1), record(4, 0.35, 2))
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("|")]
@@ -32,6 +33,7 @@ def test_table(tmp_path: Path) -> None:
     assert compressed[4:] == ["0.00", "2.00 / 2.00", "3,200", "2 seeds"]
 
 
+@pytest.mark.slow
 def test_header_says_what_and_where(tmp_path: Path) -> None:
     page = _page(tmp_path, record(None, 0.40, data="demo"))
     assert "## DEMO: The task sst" in page
@@ -41,16 +43,19 @@ def test_header_says_what_and_where(tmp_path: Path) -> None:
     assert "- machine: a processor, AVX2, 2 threads, Linux x86_64\n" in page
 
 
+@pytest.mark.slow
 def test_header_names_the_gpu(tmp_path: Path) -> None:
     page = _page(tmp_path, record(None, 0.40, machine=MACHINE | {"gpu": "a GPU"}))
     assert "- machine: a GPU, a processor, AVX2, 2 threads, Linux x86_64\n" in page
 
 
+@pytest.mark.slow
 def test_header_names_what_was_switched(tmp_path: Path) -> None:
     page = _page(tmp_path, record(None, 0.40, machine=MACHINE | {"environment": {"ELMO_MF_NATIVE": "0"}}))
     assert "- machine: a processor, AVX2, 2 threads, Linux x86_64, ELMO_MF_NATIVE=0\n" in page
 
 
+@pytest.mark.slow
 def test_header_says_where_times_are_from(tmp_path: Path) -> None:
     """The header names the machine of the times if it is not that of the scores, and the versions of both."""
     there = {"versions": {"torch": "3.0"}, "machine": MACHINE | {"cpu": "another", "threads": 1}}
@@ -114,6 +119,7 @@ def test_same_records_same_bytes(tmp_path: Path) -> None:
         assert (tmp_path / "board" / name).read_bytes() == (tmp_path / "again" / "board" / name).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("others", [0, 1])
 def test_partial_encoders_are_folded(tmp_path: Path, others: int) -> None:
     """Encoders with some layers compressed stand below the others, or are the table where there are no others."""
@@ -128,6 +134,7 @@ def test_partial_encoders_are_folded(tmp_path: Path, others: int) -> None:
     assert table.count("| svd all layers 0 rank 4 ") == 1 and folded < page.find("| svd all layers 0 rank 4 ")
 
 
+@pytest.mark.slow
 def test_commands_for_the_encoders(tmp_path: Path) -> None:
     """They are below a table, folded; a vertical bar in one is no cell's end."""
     odd = record(8, 0.38)
@@ -141,6 +148,7 @@ def test_commands_for_the_encoders(tmp_path: Path) -> None:
     assert r" --calibration 'a\|b' " in rows["whitened_svd all rank 8"] and "dense" not in rows
 
 
+@pytest.mark.slow
 def test_highways_alone(tmp_path: Path) -> None:
     """An encoder with only its highway layers compressed has a row, and no line of ranks."""
     alone = record(None, 0.39)
@@ -164,6 +172,7 @@ def test_the_published_board_is_its_records(tmp_path: Path) -> None:
         assert generated.read_bytes() == (published / generated.name).read_bytes(), generated.name
 
 
+@pytest.mark.slow
 def test_other_work_of_the_machine_does_not_count(tmp_path: Path) -> None:
     """Of encoders that are as many times as fast as the original, none reads more sentences a second."""
     busy = record(4, 0.33)
@@ -209,6 +218,7 @@ def _words(score: float, seed: int) -> dict[str, Any]:
     return signed(entry)
 
 
+@pytest.mark.slow
 def test_what_is_taken_is_chosen_on_validation_data(tmp_path: Path) -> None:
     """Not the faster encoder that is good on test data alone, and the number is that of the test data."""
     records = [record(None, 0.4, seed) for seed in (1, 2, 3)]

@@ -52,6 +52,7 @@ def test_components_come_back() -> None:
     assert parts.of_examples == pytest.approx(1 / 4000, rel=0.06) and (parts.seeds, parts.units) == (60, 4000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [1, 3, 5])
 @pytest.mark.parametrize("clustered", [False, True])
 def test_intervals_hold_the_truth(seeds: int, clustered: bool) -> None:

@@ -39,6 +39,7 @@ def test_differences(tmp_path: Path) -> None:
     assert comparison.only_second == ["svd all rank 8"] and comparison.only_first == [] and comparison.changed == []
 
 
+@pytest.mark.slow
 def test_the_interval_is_scipys(tmp_path: Path) -> None:
     noise = [0.01, -0.01, 0.005]
     first, second = (write(tmp_path / name, [record(4, 0.4 + x, seed) for seed, x in enumerate(values)])
@@ -54,6 +55,7 @@ def test_the_interval_is_scipys(tmp_path: Path) -> None:
     assert verdict(few) == "undecided" and verdict(compare(*two, margin=50)[0].rows[0]) == "equivalent"
 
 
+@pytest.mark.slow
 def test_what_else_changed(tmp_path: Path) -> None:
     machine = {"cpu": "another", "cores": 2, "threads": 2, "instructions": "AVX2", "system": "Linux x86_64"}
     second = _sweep(tmp_path / "b", SECOND, machine=machine, versions={"python": "3.12.0", "torch": "2.13.0"})

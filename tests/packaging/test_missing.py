@@ -22,6 +22,7 @@ def _without(package: str, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [
@@ -47,6 +48,7 @@ def test_without_allennlp(command: str, tmp_path: Path) -> None:
     assert [file.name for file in where.iterdir()] == ["model.tar.gz"]
 
 
+@pytest.mark.slow
 def test_without_jsonnet(tmp_path: Path) -> None:
     """The process that evaluates the file finds the packages of its own environment only."""
     venv.create(tmp_path / "venv", symlinks=True)

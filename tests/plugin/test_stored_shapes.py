@@ -143,6 +143,7 @@ def test_loading_computes_nothing(
     assert len(noted) == (keys["compression"] is not None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["primed", "carried"])
 def test_state_policies(state: str, outside: Path, tmp_path: Path, nothing_is_computed: Callable[[], None]) -> None:
     keys = {"compression": COMPRESSIONS["by gate"], "state": state}
@@ -169,6 +170,7 @@ def test_pruned_weights_stay_zero_when_an_archive_is_trained_further(outside: Pa
         assert (old == 0).any() and ((old == 0) == (new == 0)).all() and (old != new).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("requires_grad", [False, True])
 def test_a_frozen_encoder_is_loaded_in_its_precision_only(requires_grad: bool, outside: Path, tmp_path: Path) -> None:
     if not supports("int8"):
@@ -183,6 +185,7 @@ def test_a_frozen_encoder_is_loaded_in_its_precision_only(requires_grad: bool, o
     assert loaded._model.state_dict().keys() == weights.keys()
 
 
+@pytest.mark.slow
 def test_two_encoders_of_one_model(outside: Path, tmp_path: Path, nothing_is_computed: Callable[[], None]) -> None:
     first, second = ({"compression": {"method": "svd", "rank": rank, "targets": "all"}} for rank in (1, 3))
     archive, expected = _trained(outside, tmp_path / "out", first=first, second=second)
@@ -220,6 +223,7 @@ def test_evaluated_and_predicted_from_another_folder(
     capsys.readouterr()
 
 
+@pytest.mark.slow
 def test_what_an_override_says_holds(outside: Path, tmp_path: Path) -> None:
     """Overridden paths may not exist, and overridden settings of the encoder take effect."""
     archive, expected = _trained(outside, tmp_path / "out", elmo_mf={"compression": COMPRESSIONS["by gate"]})
@@ -231,6 +235,7 @@ def test_what_an_override_says_holds(outside: Path, tmp_path: Path) -> None:
     assert cache is not None and cache.max_bytes == 3_000_000
 
 
+@pytest.mark.slow
 def test_weights_of_an_epoch(outside: Path, tmp_path: Path) -> None:
     """Weights given by `--weights-file` are loaded."""
     keys = {"compression": COMPRESSIONS["pruned"], "requires_grad": True}
@@ -247,6 +252,7 @@ def _without_shapes(folder: Path) -> None:
     torch.save(state, folder / "best.th")
 
 
+@pytest.mark.slow
 def test_archives_from_before(outside: Path, tmp_path: Path) -> None:
     """Archives without shapes are loaded from the ELMo's files."""
     archive, expected = _trained(outside, tmp_path / "out", elmo_mf={"compression": COMPRESSIONS["by gate"]})
@@ -257,6 +263,7 @@ def test_archives_from_before(outside: Path, tmp_path: Path) -> None:
         _loaded(archive.parent)
 
 
+@pytest.mark.slow
 def test_training_reads_no_shapes(outside: Path, tmp_path: Path) -> None:
     """The encoder of a new model is read from its files, whatever its output folder contains."""
     out = tmp_path / "out"
@@ -307,6 +314,7 @@ def test_a_strangers_shapes(change: Any, message: str, outside: Path, tmp_path: 
         assert "best.th" in str(caught.value) and SHAPES_KEY in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
 def test_damaged_weights(share: float, outside: Path, tmp_path: Path, nothing_is_computed: Callable[[], None]) -> None:
     """The error names the weights before anything is computed or another file is read."""
@@ -322,6 +330,7 @@ def test_damaged_weights(share: float, outside: Path, tmp_path: Path, nothing_is
         load_archive(archive.parent)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("difference", [{"cell_clip": 0.5}, {"dim": 20}])
 def test_two_encoders_whose_files_moved(difference: dict[str, Any], outside: Path, tmp_path: Path) -> None:
     """The config's paths distinguish them even if no files exist; with other paths, mixed-up forms are an error."""

@@ -150,6 +150,7 @@ def test_shapes_and_options(elmo_files: Files) -> None:
     torch.testing.assert_close(top(IDS)[0], top.bilm(IDS).layers[2][0, 1:-1])
 
 
+@pytest.mark.slow
 def test_a_folder_or_a_zip(elmo_files: Files, tmp_path: Path) -> None:
     files = elmo_files()
     expected = _embedder(files).eval()(IDS)

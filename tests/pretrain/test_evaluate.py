@@ -134,6 +134,7 @@ def test_files_that_are_wrong(damage: Callable[[Path], None], message: str, elmo
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_the_command(elmo: Path, texts: Texts, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = ["--options", str(elmo / "options.json"), "--weights", str(elmo / "weights.hdf5")]
     assert main(["perplexity", str(texts[1]), *files, "--rank", "2", "--highway-rank", "1", "--json",

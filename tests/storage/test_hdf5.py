@@ -29,6 +29,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         assert (file["packed"][()] == np.arange(10_000)).all()
 
 
+@pytest.mark.slow
 def test_each_write_that_fails_once_is_reported(tmp_path: Path, each_write_fails: EachFails) -> None:
     assert each_write_fails(lambda: write(tmp_path / "file"), errno.EIO, "Input/output error") > 20
 

@@ -47,6 +47,7 @@ def test_round_trip(tmp_path: Path, compression: str | None) -> None:
         assert len(file["a"].attrs[CHECKSUM]) == 64
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", [None, "gzip"])
 def test_any_flipped_byte_is_found_or_harmless(tmp_path: Path, compression: str | None) -> None:
     """A flipped byte is an error, or leaves all numbers unchanged."""
@@ -85,6 +86,7 @@ def test_attributes_that_are_no_checksum(tmp_path: Path, value: object) -> None:
         _read(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [0, 2**64 - 16])
 def test_heaps_that_hdf5_reads_for_ever(tmp_path: Path, size: int) -> None:
     """In a process of its own, since nothing else ends the library's loop."""

@@ -52,6 +52,7 @@ def _spec(tiny_sweep: TinySweep, elmo: Path, **keys: object) -> SweepSpec:
     return tiny_sweep(tasks=["wikitext2-bilm"], **files, **keys)
 
 
+@pytest.mark.slow
 def test_the_perplexity_is_that_of_both_directions(elmo: Path, tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     words = "red green blue black white strange".split()
@@ -144,6 +145,7 @@ def test_a_smaller_elmo_has_the_same_words(tiny_sweep: TinySweep, one_elmo: Path
         expand(spec)
 
 
+@pytest.mark.slow
 def test_the_softmax_is_part_of_the_identity_and_of_what_is_sent(
     tiny_sweep: TinySweep, one_elmo: Path, tmp_path: Path
 ) -> None:
@@ -161,6 +163,7 @@ def test_the_softmax_is_part_of_the_identity_and_of_what_is_sent(
     assert {run.id for run in expand(spec)}.isdisjoint(run.id for run in before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -180,6 +183,7 @@ def test_a_wrong_softmax_is_an_error_before_the_work(
         check_needs(spec, expand(spec), tmp_path / "out", 1)
 
 
+@pytest.mark.slow
 def test_sweeps_say_what_an_elmo_as_a_language_model_lacks(tiny_sweep: TinySweep, one_elmo: Path) -> None:
     with pytest.raises(InputError, match=r"softmax\.hdf5: "):
         expand(tiny_sweep(tasks=["wikitext2-bilm"]))

@@ -36,6 +36,7 @@ def _titles(folder: Path, split: Split) -> list[str]:
     return [example.raw[0] for example in task.format.read(folder / task.run_files[split])]
 
 
+@pytest.mark.slow
 def test_articles_are_dealt_out_in_turn(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     """No article is in both splits, whatever the order of its paragraphs; limits count what each split gets."""
     _write(tmp_path / "data" / "squad" / "dev.json", *(_article(name, 3) for name in "abcad"))
@@ -49,6 +50,7 @@ def test_articles_are_dealt_out_in_turn(tiny_sweep: TinySweep, tmp_path: Path) -
         assert (len(_titles(folder, "validation")), len(_titles(folder, "test"))) == (3, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("owner", [_run_data, _chance, type(load_task("squad").format)])
 def test_what_the_cache_holds_is_of_one_version(
     owner: Any, tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -71,6 +73,7 @@ def test_what_the_cache_holds_is_of_one_version(
     )
 
 
+@pytest.mark.slow
 def test_one_article_cannot_be_dealt_out(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     _write(tmp_path / "data" / "squad" / "dev.json", _article("a", 3))
     spec = tiny_sweep(tasks=["squad"])
@@ -87,6 +90,7 @@ def test_overlap_answers_with_what_the_question_lacks() -> None:
         assert nearest_span(context, "Which one?", overlap._replace(length=5)) in context
 
 
+@pytest.mark.slow
 def test_overlap_learns_the_length_of_answers() -> None:
     task = load_task("squad")
     train, scored = (task.format.read(task.demo_data / name) for name in ("train.json", "dev.json"))

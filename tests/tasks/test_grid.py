@@ -28,6 +28,7 @@ def _spec(**keys: Any) -> SweepSpec:
     return SweepSpec.from_file(None, **keys)
 
 
+@pytest.mark.slow
 def test_expansion() -> None:
     runs = expand(_spec(tasks=["sst", "squad"], targets=["input", "input+recurrent"], ranks=[4, 16], seeds=[1, 2]))
     names = [str(run) for run in runs]
@@ -73,6 +74,7 @@ def test_the_published_sweep_of_language_models() -> None:
         assert all(c.finetune for c in tuned) and any(c.targets == (target,) for c in tuned)
 
 
+@pytest.mark.slow
 def test_the_board_has_what_the_published_sweeps_name() -> None:
     named = set()
     for path in _PUBLISHED.glob("*.jsonnet"):
@@ -121,11 +123,13 @@ def test_identity_is_free_of_paths(tmp_path: Path) -> None:
     assert str(tmp_path) not in json.dumps([run.identity.to_dict() for run in runs])
 
 
+@pytest.mark.slow
 def test_identity_is_free_of_the_other_runs() -> None:
     few, many = _ids(_spec(tasks=["sst"], ranks=[4])), _ids(_spec(tasks=["snli", "sst"], ranks=[4, 16], seeds=[13, 14]))
     assert set(few) < set(many)
 
 
+@pytest.mark.slow
 def test_identity_depends_on_what_the_score_depends_on(tmp_path: Path) -> None:
     spec = _copy(tmp_path)
     before = _ids(spec)
@@ -144,6 +148,7 @@ def test_identity_depends_on_what_the_score_depends_on(tmp_path: Path) -> None:
     assert changed()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "keys", [{"seeds": [2]}, {"limit": 10}, {"overrides": {"sst": {"trainer.num_epochs": 2}}}], ids=str
 )
@@ -151,6 +156,7 @@ def test_identity_depends_on_the_settings(keys: dict[str, Any]) -> None:
     assert not set(_ids(_spec(tasks=["sst"]))) & set(_ids(_spec(tasks=["sst"], **keys)))
 
 
+@pytest.mark.slow
 def test_identity_depends_on_what_computes(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = _spec(tasks=["sst"])
     before = set(_ids(spec))
@@ -163,6 +169,7 @@ def test_identity_depends_on_what_computes(monkeypatch: pytest.MonkeyPatch) -> N
     assert not before & set(_ids(spec))
 
 
+@pytest.mark.slow
 def test_word_vectors_count_by_their_content(tmp_path: Path) -> None:
     ids = []
     for name, text in (("a.txt", "the 1 2"), ("b.txt", "the 1 2"), ("c.txt", "the 1 3")):
@@ -173,6 +180,7 @@ def test_word_vectors_count_by_their_content(tmp_path: Path) -> None:
     assert ids[0] == ids[1] != ids[2]
 
 
+@pytest.mark.slow
 def test_word_vectors_by_task(tmp_path: Path) -> None:
     (tmp_path / "words.txt").write_text("the 1 2")
     spec = _spec(tasks=["snli", "sst"], preset="paper", glove={"sst": str(tmp_path / "words.txt")}, methods=[])
@@ -189,6 +197,7 @@ def test_the_papers_grid() -> None:
     assert {spec.glove_of(task) is None for task in ("sst", "squad")} == {False} and spec.glove_of("snli") is None
 
 
+@pytest.mark.slow
 def test_the_papers_language_models(tmp_path: Path) -> None:
     """All ranks of the grid are below break-even at the published sizes."""
     for task in ("ptb", "wikitext2"):
@@ -199,6 +208,7 @@ def test_the_papers_language_models(tmp_path: Path) -> None:
     assert {run.identity.to_dict()["config"]["model"]["hidden_size"] for run in runs} == {1150}
 
 
+@pytest.mark.slow
 def test_what_seeds_share() -> None:
     """Seeds share encoders and activations, except with methods that use the task's gradients."""
     spec = _spec(tasks=["snli", "sst"], methods=["svd", "fisher_svd"], ranks=[4], seeds=[1, 2])
@@ -210,6 +220,7 @@ def test_what_seeds_share() -> None:
     assert runs["sst", "svd", 1].activations_id != runs["snli", "svd", 1].activations_id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["state", "precision"])
 def test_what_changes_the_vectors_shares_no_activations(key: str) -> None:
     """Runs that differ in `overrides` of the encoder share its file but not its activations."""
@@ -220,6 +231,7 @@ def test_what_changes_the_vectors_shares_no_activations(key: str) -> None:
     assert plain.encoder_id == other.encoder_id and plain.activations_id != other.activations_id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keys", [{"cache_mb": 0}, {"latency_rounds": 1}, {"latency_sentences": 2}], ids=str)
 def test_identity_does_not_depend_on_how_it_is_run(keys: dict[str, Any]) -> None:
     assert _ids(_spec(tasks=["sst"])) == _ids(_spec(tasks=["sst"], **keys))

@@ -100,6 +100,7 @@ def test_files_of_strangers(text: str, message: str, tmp_path: Path) -> None:
     assert message in str(error.value) and 'secret"' not in str(error.value)
 
 
+@pytest.mark.slow
 def test_traces_go_nowhere(tmp_path: Path) -> None:
     """Traces of any size are discarded."""
     flood = "local s = std.repeat('x', 1000000); local f(n) = if n == 0 then 1 else std.trace(s, f(n - 1)) tailstrict;"

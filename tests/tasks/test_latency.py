@@ -70,6 +70,7 @@ def test_the_cache_is_off_while_timing(model: _Model) -> None:
     assert len(calls) > 2 * 2 * 3 * 2  # two texts, two parts, three rounds, two batch sizes
 
 
+@pytest.mark.slow
 def test_allennlps_encoder_takes_its_turn(model: _Model, elmo_files: Any) -> None:
     """AllenNLP's encoder gives the same activations on the same inputs and carries no state between calls."""
     options, weights = elmo_files()
@@ -99,5 +100,6 @@ def test_dense_is_its_own_measure(model: _Model) -> None:
     assert all(times.speed_up == 1 for times in (*result.encoder.values(), *result.model.values()))
 
 
+@pytest.mark.slow
 def test_more_sentences_than_there_are(model: _Model) -> None:
     assert measure(model, _instances([3, 4]), None, sentences=8, rounds=1).encoder.keys() == {"1", "32"}

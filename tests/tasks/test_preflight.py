@@ -54,6 +54,7 @@ def test_a_wrong_line_of_any_split_ends_a_sweep_before_its_work(
     assert not list((tmp_path / "out").rglob("records/*")) and not list((tmp_path / "out").rglob("failed/*"))
 
 
+@pytest.mark.slow
 def test_files_that_the_reader_does_not_take_are_written_anew(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     spec = tiny_sweep(tasks=["snli"])
     source = tmp_path / "data" / "snli"
@@ -70,6 +71,7 @@ def _examples(folder: Path) -> dict[str, object]:
     return {split: task.format.read(folder / name) for split, name in task.files.items()}
 
 
+@pytest.mark.slow
 def test_a_file_is_checked_once(tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Path] = []
     contents = SnliJsonl.contents
@@ -88,6 +90,7 @@ def test_a_file_is_checked_once(tiny_sweep: TinySweep, tmp_path: Path, monkeypat
         check_needs(spec, expand(spec), tmp_path / "out", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "texts",
     [
@@ -107,6 +110,7 @@ def test_texts(texts: dict[str, object], tiny_sweep: TinySweep, tmp_path: Path) 
         check_needs(spec, expand(spec), tmp_path / "out", 1)
 
 
+@pytest.mark.slow
 def test_room_on_the_disk(tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = tiny_sweep()
     size = Path(spec.weights).stat().st_size
@@ -120,6 +124,7 @@ def test_room_on_the_disk(tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: py
             assert right
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("workers", "right"), [(0, True), (1, False)])
 def test_no_room_is_needed_where_nothing_is_trained(
     workers: int, right: bool, tiny_sweep: TinySweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -131,6 +136,7 @@ def test_no_room_is_needed_where_nothing_is_trained(
         check_needs(spec, expand(spec), tmp_path / "out", workers)
 
 
+@pytest.mark.slow
 def test_a_wrong_line_ends_a_retiming_before_its_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A record of invalid data may come from an older version with fewer checks."""
     path = small_data("sst", tmp_path / "data" / "sst") / "dev.txt"
@@ -211,6 +217,7 @@ def test_wrong_word_vectors(content: bytes, message: str, tmp_path: Path) -> Non
     assert str(error.value).startswith(f"{path}: ") and message in str(error.value)
 
 
+@pytest.mark.slow
 def test_word_vectors_are_read_in_bounded_memory(tmp_path: Path) -> None:
     """Memory is bounded even if a small compressed file contains a very long line."""
     path = tmp_path / "words.gz"
@@ -239,6 +246,7 @@ def test_the_real_word_vectors(shared_data: Path) -> None:
     check_word_vectors(shared_data / "words" / "glove.6B.100d.txt.gz", 100)
 
 
+@pytest.mark.slow
 def test_word_vectors_of_a_sweep(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     (tmp_path / "words.txt").write_text("the 1 2\n")
     spec = tiny_sweep(tasks=["squad"], preset="paper", glove=str(tmp_path / "words.txt"))

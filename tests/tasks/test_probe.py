@@ -189,6 +189,7 @@ def test_probes_leave_records_with_outputs(tiny_sweep: TinySweep, tmp_path: Path
         assert measure_times(spec, runs[1], work).latency.encoder["1"].median_ms > 0
 
 
+@pytest.mark.slow
 def test_what_a_sweep_of_probes_needs(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     glove = tmp_path / "glove.txt"
     glove.write_text("a 1 2\n")
@@ -209,6 +210,7 @@ def test_what_has_no_times_is_not_timed_again(tiny_sweep: TinySweep) -> None:
     assert wanted(dense) and not wanted(dense.model_copy(update={"latency": None}))
 
 
+@pytest.mark.slow
 def test_sweeps_say_what_a_probe_lacks(tiny_sweep: TinySweep) -> None:
     with pytest.raises(InputError, match="glove: sst-probe: found none"):
         expand(tiny_sweep(tasks=["sst-probe"], baselines=["no-encoder"], data=None))

@@ -53,6 +53,7 @@ def _interrupted(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_runs_are_listed_before_the_data_are_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -67,6 +68,7 @@ def test_runs_are_listed_before_the_data_are_there(
     assert main(command) == 2 and "data/ptb/train.txt: no such data file" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_sweep_that_fetches(
     tmp_path: Path,
     elmo_files: Callable[..., tuple[Path, Path]],

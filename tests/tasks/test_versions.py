@@ -154,6 +154,7 @@ def _raise_versions(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(owner, "VERSION", number)
 
 
+@pytest.mark.slow
 def test_an_identity_has_the_versions_that_its_scores_depend_on(
     specs: list[SweepSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +172,7 @@ def test_an_identity_has_the_versions_that_its_scores_depend_on(
     assert all(any(map(uses, runs)) for _, uses in parts)
 
 
+@pytest.mark.slow
 def test_runs_of_one_board_stay_on_it_when_versions_are_raised(
     specs: list[SweepSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,6 +185,7 @@ def test_runs_of_one_board_stay_on_it_when_versions_are_raised(
         assert set(map(len, boards.values())) == {1}
 
 
+@pytest.mark.slow
 def test_parts_that_were_versioned_later_are_left_out_of_an_identity_at_first(specs: list[SweepSpec]) -> None:
     """So that runs that were recorded before keep their ids."""
     named = {"encoder", "training", "probe", "bilm", "compression", "distillation", "gradients", "finetuning"}

@@ -86,6 +86,7 @@ def _sweep(runs: list[Run], tracker: Tracker, output: Path) -> list[str]:
     return [outcome.record.id for outcome in outcomes if outcome.record is not None]
 
 
+@pytest.mark.slow
 def test_a_sweep_is_logged_once(tmp_path: Path, runs: list[Run], capsys: pytest.CaptureFixture[str]) -> None:
     """What a sweep ran, what another one recorded before, and nothing twice; by a tracker of the user's."""
     (tmp_path / "my_trackers.py").write_text(_LINES)

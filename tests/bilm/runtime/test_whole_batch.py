@@ -52,6 +52,7 @@ def _results(run: object, lstm: ProjectedLstm, batch: tuple[Tensor, list[int], S
     return [one.detach() for one in (*results, *gradients)]
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(layers, batches, st.integers(1, 3000))
 def test_equals_autograd_through_the_formula(layer: Layer, lengths: list[int], cache: int) -> None:
@@ -66,6 +67,7 @@ def test_equals_autograd_through_the_formula(layer: Layer, lengths: list[int], c
         torch.testing.assert_close(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ranks", [FACTORED, DENSE])
 def test_numerical_gradients(ranks: tuple[Ranks, Ranks]) -> None:
     layer = replace(SMALL, n=3, p=2, ranks=ranks, clips=(0.6, 0.4))

@@ -51,6 +51,7 @@ def address(tmp_path: Path) -> str:
     return _write(tmp_path, _records())
 
 
+@pytest.mark.slow
 def test_numbers_are_the_same_on_any_processor() -> None:
     """The last digits of means and intervals are left out, because they differ between processors."""
     (board,) = page_data(boards_of([record(None, 0.1), record(4, 0.1 + 0.2)]))["boards"]

@@ -186,6 +186,7 @@ def test_no_more_lines_than_a_page_can_show(serving: BoundedServer, tmp_path: Pa
     assert len(lines) == MOST_LINES + 2 and lines[-1] == "and 5 more"
 
 
+@pytest.mark.slow
 def test_records_of_a_page_that_leaves_them_out(serving: BoundedServer, tmp_path: Path) -> None:
     """Records are served by their names, and no other files are."""
     one = record(None, 0.4)
