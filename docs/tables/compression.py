@@ -335,14 +335,14 @@ def board(task: str, elmo: str | None = None, view: str = "retrained") -> dict[s
     return {str(row["encoder"]): dict(row) for _, row in _boards()[task, elmo, view].frame.iterrows()}
 
 
-def board_records(task: str, elmo: str | None, encoder: str) -> list[Record]:
+def board_records(task: str, elmo: str | None, encoder: str, view: str = "retrained") -> list[Record]:
     """Return the records of an encoder on a published board."""
-    return _by_key(task, elmo)[board(task, elmo)[encoder]["key"]]
+    return _by_key(task, elmo, view)[board(task, elmo, view)[encoder]["key"]]
 
 
 @cache
-def _by_key(task: str, elmo: str | None) -> dict[str, list[Record]]:
-    published, by_key = _boards()[task, elmo, "retrained"], defaultdict(list)
+def _by_key(task: str, elmo: str | None, view: str) -> dict[str, list[Record]]:
+    published, by_key = _boards()[task, elmo, view], defaultdict(list)
     for record, key in zip(published.records, published.keys, strict=True):
         by_key[key].append(record)
     return by_key
