@@ -21,6 +21,7 @@ from inspect import getfile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import patch
 
 import h5py
 import numpy as np
@@ -101,7 +102,7 @@ LOOSER = {
     # they solve equations that inputs determine badly; in order, each later one has the inputs that the others leave
     "in-order": 5e-3,
     "memory-cells": 2e-3,
-    "memory-cells-in-budget": 2e-3,
+    "memory-cells-in-budget": 1e-3,
     # a number that is between two of bfloat16 or int8 may be rounded to the other, as 2e-3 and more of float32 are
     "encoder: bfloat16": 5e-4,
     "encoder: int8": 5e-4,
@@ -227,10 +228,16 @@ def _fewer_cells(folder: Path) -> Arrays:
 
 
 def _cells_in_a_budget(folder: Path) -> Arrays:
-    """The biases of the memory cells that are kept, of a number that the budget chooses."""
+    """The predicted losses of the numbers of memory cells from which a budget chooses.
+
+    Which cells are kept is not determined well enough to be compared between processors.
+    """
     options = "--method=svd", "--targets=joint+projection", "--budget=12.5%", "--cells=budget"
-    found = _compressed(folder, (*options, "--gradients", _gradient_file(folder)))
-    return {name: array for name, array in found.items() if name.endswith("/B")}
+    with patch.object(_cells_in_budget, "predicted_losses", wraps=_cells_in_budget.predicted_losses) as predicted:
+        _compressed(folder, (*options, "--gradients", _gradient_file(folder)))
+    weights, compression, counts, known = predicted.call_args.args
+    losses = _cells_in_budget.predicted_losses(weights, compression, counts, known)
+    return {"cells": np.array(list(losses), float), "losses": np.array(list(losses.values()))}
 
 
 def _gradient_file(folder: Path) -> Path:
