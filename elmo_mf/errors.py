@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 
-INTERRUPTED = 130  # the exit status after Ctrl+C, as of a shell
+INTERRUPTED = 130  # the exit status after Ctrl+C, as in a shell
 _MOST = 1000  # characters
 _NEIGHBOURS = 1000  # files of a folder that are compared with a missing name
 

@@ -147,8 +147,8 @@ def _faster(board: Board, column: Callable[..., Column]) -> Column:
 def _sentences_per_second(board: Board) -> Callable[[Row], float]:
     """Return a function for the sentences that an encoder reads in a second, in batches of 32.
 
-    Runs are timed while a machine has more or less other work. So times are not compared between runs: the reference,
-    which is timed alternately with each encoder, has the same time for all, the median of the runs.
+    A machine's load differs between runs, so times of different runs are not compared. The speed relative to the
+    reference, with which each encoder is timed alternately, is multiplied by the reference's median speed.
     """
 
     def times(row: Row) -> float:

@@ -96,7 +96,7 @@ class Row:
         mixed: Whether it was scored on another kind of machine than its baseline, or on several.
         parameters: Parameters of the LSTMs.
         ratio: How many times smaller the LSTMs are than the dense ones.
-        megabytes: Megabytes of the whole encoder.
+        megabytes: Megabytes of the whole encoder, stored in its precision.
         multiply_adds: Multiply-adds of the whole encoder per token.
         activation_error: Relative error of the LSTM layers' outputs.
         speeds: Times by part and batch size.

@@ -85,7 +85,7 @@ class Numbers(Data):
     ratio: float | None
     """How many times smaller the LSTMs are than the dense ones."""
     megabytes: float | None
-    """Megabytes of the whole encoder."""
+    """Megabytes of the whole encoder, stored in its precision."""
     activation_error: float | None
     """Relative error of the LSTM layers' outputs."""
 

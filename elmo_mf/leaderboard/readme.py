@@ -83,8 +83,9 @@ NOTES = """## How to read it
   stored in the encoder's precision: 4 bytes a number in float32, 2 in bfloat16, and 1 for matrices in int8. **times as
   fast** refers to the encoder, from characters; for a language model, batch 1 is a step of generation. Compared with
   AllenNLP or `torch.nn.LSTM` it includes the gain of this project's runtime, which the dense row shows separately. Both
-  are timed alternately in one process, on sentences of the scored split. **Sentences a second** are in batches of 32,
-  at the speed that the original had in the median run of the table, since machines have more or less other work.
+  are timed alternately in one process, on sentences of the scored split. **Sentences a second**, in
+  batches of 32, are the speed relative to the original times the original's median speed in the table, because the load
+  of a machine differs between runs.
 - A **baseline**, below the encoders, replaces the encoder to show the task's score without a trained one; or it is a
   smaller ELMo that was pretrained at its size, which dense does not have to beat.
 - **‡** marks an encoder that was scored on another kind of machine (processor, instruction set or GPU) than the dense

@@ -233,10 +233,14 @@ def _cells_in_a_budget(folder: Path) -> Arrays:
     Which cells are kept is not determined well enough to be compared between processors.
     """
     options = "--method=svd", "--targets=joint+projection", "--budget=12.5%", "--cells=budget"
-    with patch.object(_cells_in_budget, "predicted_losses", wraps=_cells_in_budget.predicted_losses) as predicted:
+    predicted, losses = _cells_in_budget.predicted_losses, dict[int, float]()
+
+    def keep(*known: Any) -> dict[int, float]:
+        losses.update(predicted(*known))
+        return losses
+
+    with patch.object(_cells_in_budget, "predicted_losses", keep):
         _compressed(folder, (*options, "--gradients", _gradient_file(folder)))
-    weights, compression, counts, known = predicted.call_args.args
-    losses = _cells_in_budget.predicted_losses(weights, compression, counts, known)
     return {"cells": np.array(list(losses), float), "losses": np.array(list(losses.values()))}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,12 @@ def test_the_board_has_what_the_published_sweeps_name() -> None:
         run, elmo = record.run, None if record.elmo is None else record.elmo.name.split("/")[0]
         published.add((run.task, elmo, encoder_label(run), run.view, run.seed))
     assert published == named
+
+
+def test_the_documentation_names_all_published_sweeps() -> None:
+    page = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
+    (names,) = re.findall(r"^for name in (.*); do$", page, re.MULTILINE)
+    assert sorted(names.split()) == sorted(path.stem for path in _PUBLISHED.glob("*.jsonnet"))
 
 
 def _copy(folder: Path) -> SweepSpec:

@@ -1,8 +1,8 @@
 """Compiled code on disk, so that a program that starts again need not wait for the compiler.
 
-A file has the code of one kernel. Its name is a digest of everything that the code depends on: the configuration, the
-files that emit the code, the release of LLVM and the processor. Code that others could have written is never loaded,
-and a folder that cannot be used only means that the code is compiled.
+Each file contains the code of one kernel. Its name is a digest of everything that the code depends on: the
+configuration, the files that emit the code, the release of LLVM and the processor. Code that others could have written
+is never loaded. If the folder cannot be used, the code is compiled in every process.
 """
 
 from __future__ import annotations
