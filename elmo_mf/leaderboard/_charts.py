@@ -22,7 +22,7 @@ from elmo_mf.leaderboard._points import AXES, Axis, Point, look_of, points
 from elmo_mf.leaderboard._units import Unit
 from elmo_mf.leaderboard.aggregate import Board
 
-_FIGURE = ("encoder_1_speed_up", "parameters", "rank")  # keys of the axes of a figure's panels
+_FIGURE = ("encoder_1_speed_up", "megabytes", "rank")  # keys of the axes of a figure's panels
 _MOST_RANKS = 24  # largest number of ranks that all have a label on the axis; if there are more, powers of two have
 _FEW = 8  # number of scores of which none is taken for an outlier
 _FONT = "Liberation Sans, Arial, Helvetica, sans-serif"  # the first is in vl-convert: the same layout on every machine
@@ -58,7 +58,7 @@ def plots(board: Board, methods: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def figure(board: Board, methods: Sequence[str]) -> dict[str, Any]:
-    """Return the figure of a board: a plot each across speed, parameters and rank.
+    """Return the figure of a board: a plot each across speed, megabytes and rank.
 
     Encoders of which only some layers or directions are compressed are left out, unless there are no others.
 

@@ -40,6 +40,7 @@ AXES = (
     Axis("encoder_32_original", "times as fast as AllenNLP or torch.nn.LSTM, batch 32"),
     Axis("model_1_speed_up", "whole model, times as fast as dense here, batch 1"),
     Axis("model_32_speed_up", "whole model, times as fast as dense here, batch 32"),
+    Axis("megabytes", "MB of the encoder", less_is_better=True),
     Axis("parameters", "parameters", less_is_better=True),
     Axis("multiply_adds", "multiply-adds a token", less_is_better=True),
     Axis("activation_error", "activation error", less_is_better=True, is_log=False),

@@ -66,8 +66,12 @@ def columns(board: Board) -> list[Column]:
     verdict.texts[:] = [
         text or (NONE if row.comparable else "") for text, row in zip(verdict.texts, board.rows, strict=True)
     ]
+    score = column(unit.title, lambda row: row.score, lambda row: _score(row, unit), True)
+    score.texts[:] = [
+        text or ("collapsed" if row.collapsed else "") for text, row in zip(score.texts, board.rows, strict=True)
+    ]
     candidates = [
-        column(unit.title, lambda row: row.score, lambda row: _score(row, unit), True),
+        score,
         difference,
         verdict,
         column("MB", lambda row: row.megabytes or NAN, lambda row: megabytes(row), True),
