@@ -42,6 +42,7 @@ from elmo_mf.bilm.weights import (
     GATES,
     HIGHWAY_GATES,
     JOINT,
+    STACKED,
     Array,
     BilmWeights,
     Factors,
@@ -71,7 +72,6 @@ FLOAT_DTYPES = ("float16", "float32")
 ROUNDED_DTYPES = ("int4", "int8")
 DTYPES = (*ROUNDED_DTYPES, *FLOAT_DTYPES)
 _HISTORY = "compressions"  # attribute: a digest of each, as a JSON list
-_STACKED: tuple[Target, Target] = ("input", "recurrent")  # the rows of W_0
 _STATES = ("primed_h", "primed_c")
 _NAMES: dict[Target, str] = {
     JOINT: "W_0",
@@ -339,7 +339,7 @@ def _read_lstm(reader: _Reader, group: str, options: BilmOptions) -> LstmWeights
     n, p = options.lstm.dim, options.lstm.projection_dim
     matrices: dict[Target, Matrix]
     if reader.is_split(group):
-        matrices = {t: reader.read_matrix(f"{group}/{_NAMES[t]}", (p, GATES * n), GATES) for t in _STACKED}
+        matrices = {t: reader.read_matrix(f"{group}/{_NAMES[t]}", (p, GATES * n), GATES) for t in STACKED}
     elif reader.has(f"{group}/W_0_left"):
         matrices = {JOINT: reader.read_matrix(f"{group}/W_0", (2 * p, GATES * n), GATES)}
     else:
@@ -356,7 +356,7 @@ def _read_lstm(reader: _Reader, group: str, options: BilmOptions) -> LstmWeights
 
 class _Reader(NumbersFile):
     def is_split(self, group: str) -> bool:
-        return any(self.has_matrix(f"{group}/{_NAMES[target]}") for target in _STACKED)
+        return any(self.has_matrix(f"{group}/{_NAMES[target]}") for target in STACKED)
 
     def has_matrix(self, name: str) -> bool:
         """Whether a matrix is there: dense, factored or pruned."""
@@ -427,7 +427,7 @@ def write_weights(
             if dtype not in ROUNDED_DTYPES or not _is_matrix(name):
                 stored = "float16" if dtype in ROUNDED_DTYPES else dtype
                 write_numbers(file, name, as_stored(array, stored, where), packing)
-            elif dtype == "int4" and name.startswith("RNN_") and packing is None:
+            elif dtype == "int4" and is_of_lstm(name) and packing is None:
                 write_in_four_bits(file, name, as_stored(array, "float32", where), known)
             else:
                 write_rounded(file, name, as_stored(array, "float32", where), packing, known)
@@ -445,15 +445,33 @@ def stored_bytes(weights: BilmWeights, dtype: str) -> tuple[int, int]:
     Returns:
         The bytes of the LSTMs, and of the whole ELMo.
     """
-    sizes = {name: _stored_size(name, array, dtype) for name, array in _datasets(weights).items()}
-    counted = {name: size for name, size in sizes.items() if not name.endswith(_STATES)}
-    return sum(size for name, size in counted.items() if name.startswith("RNN_")), sum(counted.values())
+    sizes = stored_sizes(weights, dtype)
+    return sum(size for name, size in sizes.items() if is_of_lstm(name)), sum(sizes.values())
+
+
+def stored_sizes(weights: BilmWeights, dtype: str) -> dict[str, int]:
+    """Count the bytes of each dataset's numbers, see `stored_bytes`.
+
+    Args:
+        weights: The weights; of their arrays, only the shapes matter.
+        dtype: See `write_weights`.
+
+    Returns:
+        The bytes by the dataset's name.
+    """
+    datasets = _datasets(weights)
+    return {name: _stored_size(name, array, dtype) for name, array in datasets.items() if not name.endswith(_STATES)}
+
+
+def is_of_lstm(name: str) -> bool:
+    """Whether a dataset is one of the LSTMs', not of the layers before them."""
+    return name.startswith("RNN_")
 
 
 def _stored_size(name: str, array: Array, dtype: str) -> int:
     if dtype not in ROUNDED_DTYPES or not _is_matrix(name):
         return int(array.size) * (4 if dtype == "float32" else 2)
-    if dtype == "int4" and name.startswith("RNN_") and not name.endswith("_pruned"):
+    if dtype == "int4" and is_of_lstm(name) and not name.endswith("_pruned"):
         rows, columns = map(int, array.shape)
         return -(-int(array.size) // 2) + 2 * columns * -(-rows // GROUP)
     return int(array.size) + 4 * int(array.shape[-1])
@@ -487,7 +505,7 @@ def _rounded_matrix(target: Target, matrix: Matrix, scales: Mapping[str, Array])
         return Factors(left.T, _rounded(matrix.right.T, right).T)
     if isinstance(matrix, Pruned):
         return Pruned(_rounded(matrix.values.T, scales.get(f"{name}_pruned")).T)
-    if target in _STACKED and _NAMES[JOINT] in scales:
+    if target in STACKED and _NAMES[JOINT] in scales:
         return _rounded_part(matrix.T, scales[_NAMES[JOINT]], target == "recurrent").T
     return _rounded(matrix.T, scales.get(name)).T
 
@@ -518,7 +536,7 @@ def _datasets(weights: BilmWeights) -> dict[str, Array]:
 def _lstm_datasets(lstm: LstmWeights) -> dict[str, Array]:
     matrices = dict(lstm.matrices)
     datasets: dict[str, Array] = {}
-    w_x, w_h = (matrices.get(target) for target in _STACKED)
+    w_x, w_h = (matrices.get(target) for target in STACKED)
     if isinstance(w_x, np.ndarray) and isinstance(w_h, np.ndarray):
         datasets["W_0"] = np.concatenate([w_x.T, w_h.T])
         del matrices["input"], matrices["recurrent"]

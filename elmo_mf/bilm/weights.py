@@ -15,6 +15,7 @@ Target: TypeAlias = Literal["input", "recurrent", "projection", "joint"]
 
 TARGETS: tuple[Target, ...] = ("input", "recurrent", "projection")
 JOINT: Target = "joint"  # [W_x W_h], in place of input and recurrent
+STACKED: tuple[Target, Target] = ("input", "recurrent")
 STORED_TARGETS: tuple[Target, ...] = (JOINT, *TARGETS)
 DIRECTIONS: tuple[str, str] = ("forward", "backward")
 GATES = 4

@@ -31,8 +31,8 @@ class CompressionOptions:
     budget: Annotated[
         str | None,
         Option(
-            help="Size of the whole biLSTM, instead of a rank: a number of parameters, bytes=N, multiply_adds=N per "
-            "token, or a percentage of the dense parameters, such as 10%."
+            help="Size of the whole biLSTM, instead of a rank: a number of parameters, bytes=N, in the type that "
+            "is written, multiply_adds=N per token, or a percentage of the dense parameters, such as 10%."
         ),
     ] = None
     allocation: Annotated[
@@ -68,8 +68,11 @@ class CompressionOptions:
 
     include: Include = field(default_factory=list)
 
-    def compression(self) -> Compression | None:
+    def compression(self, dtype: str = "float32") -> Compression | None:
         """Return the compression, or None if no option asks for one.
+
+        Args:
+            dtype: Type of the weights that are written, whose bytes a budget counts. Defaults to float32.
 
         Raises:
             InputError: A value is wrong, both a rank and a budget are given, or an option needs one of them.
@@ -84,7 +87,7 @@ class CompressionOptions:
         if self.rank is not None and self.budget is not None:
             raise InputError("--rank and --budget are mutually exclusive")
         if self.rank is not None or self.budget is not None:
-            size = {"rank": rank(self.rank), "budget": budget(self.budget)}
+            size = {"rank": rank(self.rank), "budget": budget(self.budget, dtype)}
             return read_compression({"method": self.method, "targets": self.targets, **size, **more})
         for option, value, default in (("--method", self.method, "svd"), ("--targets", self.targets, "all")):
             if value != default:
@@ -215,8 +218,12 @@ def rank(text: str | None) -> int | dict[str, int] | None:
     return {name: int(number) for name, _, number in pairs}
 
 
-def budget(text: str | None) -> dict[str, float] | None:
+def budget(text: str | None, dtype: str = "float32") -> dict[str, float | str] | None:
     """Parse `500000` parameters, `bytes=2000000`, `multiply_adds=500000`, or `10%` of the dense biLSTM's parameters.
+
+    Args:
+        text: The option's value; None if it was not given.
+        dtype: Type whose bytes are counted. Defaults to float32.
 
     Raises:
         InputError: The text is none of these.
@@ -231,7 +238,8 @@ def budget(text: str | None) -> dict[str, float] | None:
         raise InputError(
             f"--budget: found {text!r}, expected a number of parameters, {kinds}, or a percentage below 100%"
         )
-    return {kind or "parameters": int(number)}
+    counted: dict[str, float | str] = {kind or "parameters": int(number)}
+    return counted | ({"dtype": dtype} if kind == "bytes" else {})
 
 
 def _is_positive(text: str) -> bool:

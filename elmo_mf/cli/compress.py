@@ -12,7 +12,7 @@ from elmo_mf.cli._elmo_files import files_of_command
 from elmo_mf.cli._option_names import options_named
 from elmo_mf.cli._output_options import Force, check_unused
 from elmo_mf.cli._terminal import echo
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, one_of
 from elmo_mf.io import check_folder
 
 if TYPE_CHECKING:
@@ -61,16 +61,18 @@ def compress(
       elmo-mf compress options.json weights.hdf5 --dtype int8 --out rounded
       elmo-mf compress options.json weights.hdf5 --rank 32 --dense --out for-stock-allennlp
     """
-    from elmo_mf.bilm.checkpoint import ROUNDED_DTYPES
+    from elmo_mf.bilm.checkpoint import DTYPES, ROUNDED_DTYPES
     from elmo_mf.bilm.checkpoint_files import VOCABULARY
     from elmo_mf.compression import COMPRESSED_FILES, compress_checkpoint
 
-    with options_named({"out": "--out", "dtype": "--dtype"}):
+    with options_named({"out": "--out"}):
         files = files_of_command(options, weights)
         written = (*COMPRESSED_FILES, *([VOCABULARY] if files.vocabulary else []))
         check_folder("out", out, written, (*files.inputs, how.calibration, evaluation, how.gradients, how.distill))
         check_unused((out / name for name in written), force)
-        compression = how.compression()
+        if dtype not in DTYPES:
+            raise InputError(f"--dtype: found {dtype}, {one_of(dtype, DTYPES)}")
+        compression = how.compression(dtype)
         if compression is None and dtype not in ROUNDED_DTYPES:
             raise InputError("one of --rank, --budget, --cells, --highway-rank or --dtype int8 or int4 is required")
         result = compress_checkpoint(

@@ -60,8 +60,11 @@ class LowRankOptions:
         """Map keys of a compression to the options that set them."""
         return COMPRESSION
 
-    def keys(self) -> dict[str, Any] | None:
+    def keys(self, dtype: str) -> dict[str, Any] | None:
         """Return the keys of `Compression`, or None for dense weights.
+
+        Args:
+            dtype: Type of the exported weights, whose bytes a budget counts.
 
         Raises:
             InputError: A value is wrong.
@@ -70,7 +73,7 @@ class LowRankOptions:
 
         if not (self.rank or self.budget):
             return None
-        size = {"rank": rank(self.rank), "budget": budget(self.budget)}
+        size = {"rank": rank(self.rank), "budget": budget(self.budget, dtype)}
         keys = {"method": "svd", "targets": self.targets} | {k: v for k, v in size.items() if v is not None}
         if self.budget:  # the outputs of random weights carry no information
             keys["allocation"] = "matrices"
@@ -137,7 +140,7 @@ def pretrain(
     settings = PretrainSettings(
         **settings.model_dump(exclude={"compression", "architecture", "dtype"}),
         dtype=settings.dtype if start is None or "dtype" in given else start.dtype(),
-        compression=low_rank.keys(),
+        compression=low_rank.keys(settings.dtype),
         architecture=architecture,
     )
     inputs = [*train, *valid, options, vocabulary, *(start.files.values() if start else ())]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from elmo_mf.bilm.weights import GATES, BilmWeights, LstmWeights, Matrix, Target
-from elmo_mf.compression.allocation import BudgetRoom, parameters_within, with_absolute_budget
+from elmo_mf.compression.allocation import BudgetRoom, check_budget, with_absolute_budget
 from elmo_mf.errors import InputError
 from elmo_mf.records.compression import Compression
 
@@ -59,7 +59,7 @@ def cell_counts(weights: BilmWeights, compression: Compression) -> list[int]:
     useful = [cells for cells, room in rooms.items() if room.saves or cells == weights.cells]
     fitting = [cells for cells in useful if rooms[cells].fits]
     if not fitting:
-        parameters_within(by_cells[useful[-1]], rest)  # raises
+        check_budget(by_cells[useful[-1]], rest)  # raises
     return fitting
 
 

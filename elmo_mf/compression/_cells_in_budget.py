@@ -14,7 +14,7 @@ import numpy as np
 from elmo_mf.bilm.weights import Array, BilmWeights, Target, rows_of_cells
 from elmo_mf.compression._cell_checks import after_removal, cell_counts, shapes_with_cells
 from elmo_mf.compression._decomposition import square_root
-from elmo_mf.compression.allocation import Candidate, allocate_ranks, parameters_within
+from elmo_mf.compression.allocation import Candidate, ranks_within
 from elmo_mf.compression.calibration import InputCovariances, OutputCovariances
 from elmo_mf.compression.cells import CellRemoval
 from elmo_mf.compression.matrix_reference import MatrixReference, matrix_references
@@ -96,7 +96,7 @@ def _error_left(smaller: BilmWeights, rest: Compression, reductions: Mapping[_Pl
         known = reductions[*reference.key, reference.target]
         candidates[reference] = Candidate(known[: reference.largest_useful_rank], reference.cost)
         total += float(known.sum())
-    ranks = allocate_ranks(candidates, parameters_within(smaller, rest))
+    ranks = ranks_within(smaller, rest, candidates)
     return total - sum(float(one.error_reductions[: ranks[key]].sum()) for key, one in candidates.items())
 
 

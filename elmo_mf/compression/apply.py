@@ -16,7 +16,7 @@ from elmo_mf.compression import _cells_in_budget, _in_order, cells
 from elmo_mf.compression._cell_checks import after_removal
 from elmo_mf.compression._highways import HighwayFactorization, highway_factorizations
 from elmo_mf.compression._matrix_factorization import LstmFactorization
-from elmo_mf.compression.allocation import MatrixFactorization, allocate_ranks, candidates_by_outputs, parameters_within
+from elmo_mf.compression.allocation import MatrixFactorization, candidates_by_outputs, ranks_within
 from elmo_mf.compression.calibration import (
     CALIBRATION_TEXT,
     ElmoProbe,
@@ -243,7 +243,7 @@ def _ranks(
     elif compression.allocation == "loss":
         matrices = list(lstms)
         by_loss = {one.reference: one.loss_candidate for one in track(matrices, "decomposition", "matrices")}
-        ranks = allocate_ranks(by_loss, parameters_within(weights, compression))
+        ranks = ranks_within(weights, compression, by_loss)
         yield from ((one, ranks[one.reference]) for one in matrices)
     else:
         within: list[MatrixFactorization] = [*lstms, *(highways if compression.shares_budget else [])]
@@ -255,12 +255,11 @@ def _ranks(
 def _allocated(
     weights: BilmWeights, compression: Compression, within: Sequence[MatrixFactorization], probe: EncoderProbe
 ) -> list[tuple[MatrixFactorization, int]]:
-    parameters = parameters_within(weights, compression)
     decomposed = track(within, "decomposition", "matrices")
-    ranks = allocate_ranks({one.reference: one.candidate for one in decomposed}, parameters)
+    ranks = ranks_within(weights, compression, {one.reference: one.candidate for one in decomposed})
     if compression.allocation == "outputs" and len(within) > 1:
         candidates = candidates_by_outputs([(one, ranks[one.reference]) for one in within], weights, probe)
-        ranks = allocate_ranks(candidates, parameters)
+        ranks = ranks_within(weights, compression, candidates)
     return [(one, ranks[one.reference]) for one in within]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from elmo_mf.bilm.weights import BilmWeights
 from elmo_mf.compression._cell_checks import after_removal, cell_counts, check_cells, check_removable, shapes_with_cells
 from elmo_mf.compression._highways import check_highways
-from elmo_mf.compression.allocation import BudgetRoom, parameters_within
+from elmo_mf.compression.allocation import BudgetRoom, check_budget
 from elmo_mf.compression.matrix_reference import MatrixReference, matrix_references
 from elmo_mf.compression.methods.base import method_of
 from elmo_mf.errors import InputError
@@ -66,7 +66,7 @@ def _check_matrices(weights: BilmWeights, compression: Compression) -> list[Matr
 def _check_sizes(weights: BilmWeights, compression: Compression) -> None:
     references = _check_matrices(weights, compression)
     if compression.budget is not None:
-        parameters_within(weights, compression)
+        check_budget(weights, compression)
     elif not compression.allow_larger:
         for reference in references:
             _check_useful(reference, compression.rank_for(reference.target))
@@ -78,8 +78,7 @@ def _check_saves(smaller: BilmWeights, compression: Compression, cells: int) -> 
         return
     room = BudgetRoom.of(smaller, compression)
     if not room.saves:
-        found = f"{room.left:,} parameters for the factors"
-        expected = f"fewer than the {room.dense:,} that the matrices have with {cells} cells"
+        found, expected = f"{room.amount:,} {room.unit}", f"fewer than the {room.dense:,} with {cells} cells"
         raise InputError(f"compression.budget: found {found}, expected {expected}")
 
 

@@ -12,6 +12,7 @@ from elmo_mf.bilm.weights import (
     DIRECTIONS,
     GATES,
     JOINT,
+    STACKED,
     TARGETS,
     Array,
     BilmWeights,
@@ -115,7 +116,7 @@ class MatrixReference(_FactorCosts):
             InputError: The matrix is factored or pruned already.
         """
         lstm = weights.lstms[key]
-        for name in ("input", "recurrent") if target == JOINT else (target,):
+        for name in STACKED if target == JOINT else (target,):
             matrix = lstm.matrices.get(name, lstm.matrices.get(JOINT))
             if not isinstance(matrix, np.ndarray):
                 label = _name(key, name if name in lstm.matrices else JOINT, cast(Matrix, matrix).shape)

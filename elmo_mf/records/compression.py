@@ -19,6 +19,7 @@ from elmo_mf.records.base_model import MOST_INT, MOST_TEXT, Data, JsonObject, Ke
 Target: TypeAlias = Literal["input", "recurrent", "projection", "joint"]
 Direction: TypeAlias = Literal["forward", "backward"]
 BudgetKind: TypeAlias = Literal["share", "parameters", "bytes", "multiply_adds"]
+StoredType: TypeAlias = Literal["float32", "float16", "int8", "int4"]
 
 ALL_TARGETS: tuple[Target, ...] = ("input", "recurrent", "projection")
 """What the target set "all" stands for."""
@@ -106,7 +107,9 @@ class Budget(Data):
     parameters: PositiveInt | None = None
     """Parameters."""
     bytes: PositiveInt | None = None
-    """Bytes in float32."""
+    """Bytes of the numbers, with the scales of rounded matrices."""
+    dtype: StoredType = "float32"
+    """Type whose bytes are counted, see `elmo_mf.bilm.checkpoint.write_weights`."""
     multiply_adds: PositiveInt | None = None
     """Multiply-adds per token."""
 
@@ -116,12 +119,21 @@ class Budget(Data):
         if len(given) != 1:
             expected = f"one of {', '.join(get_args(BudgetKind))} with its amount"
             raise unexpected("", words(" and ".join(given) or "nothing"), expected)
+        if self.dtype != "float32" and self.bytes is None:
+            raise unexpected("dtype", words(f"{self.dtype} with a budget of {given[0]}"), "a budget of bytes")
         return self
 
     @property
     def kind(self) -> BudgetKind:
         """The kind that is given."""
         return next(kind for kind in get_args(BudgetKind) if getattr(self, kind) is not None)
+
+    @property
+    def unit(self) -> str:
+        """What is counted, for people."""
+        if self.kind == "share":
+            return "of the parameters"
+        return f"bytes in {self.dtype}" if self.dtype != "float32" else self.kind
 
     @property
     def amount(self) -> float:
@@ -201,7 +213,7 @@ class Compression(Data):
             directions: str | Sequence[str] = "all",
             allow_larger: bool = False,
             granularity: str = "stacked",
-            budget: Budget | Mapping[str, float] | None = None,
+            budget: Budget | Mapping[str, float | str] | None = None,
             settings: Mapping[str, Any] = ...,
             calibration: str | None = None,
             gradients: str | None = None,

@@ -9,7 +9,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from elmo_mf.io.validation import unexpected
 from elmo_mf.records.base_model import Count, Data, JsonObject, Key, Many, MetricName, Name, Text
-from elmo_mf.records.compression import Compression, FineTuning
+from elmo_mf.records.compression import Compression, FineTuning, StoredType
 from elmo_mf.records.digest import digest
 
 Split = Literal["train", "validation", "test"]
@@ -19,8 +19,8 @@ the dense encoder and is left unchanged (`swapped`), or trained for one more epo
 Baseline = Literal["shuffled", "token-layer", "no-encoder", "words", "smaller"]
 """What an encoder is compared with: its weights `shuffled`, its `token-layer` alone, the task's model with
 `no-encoder`, a linear model of `words`, or a `smaller` ELMo that was pretrained at its size."""
-Precision = Literal["bfloat16", "int8"]
-"""Precision of an encoder's products, where it is not float32."""
+Precision = Literal["bfloat16", "int8", "int4"]
+"""Precision of an encoder's weights, where it is not float32; those in int4 are multiplied as int8."""
 ENCODER, TRAINING, PROBE, BILM, TUNING = "encoder", "training", "probe", "bilm", "tuning"
 RUN_DATA, CHANCE = "run-data", "chance"
 """Names of versions that dense runs have too: of the encoder, of the training, the probe, or the scoring of an ELMo as
@@ -107,6 +107,12 @@ class Scoring(Data):
         return self.metrics[self.primary] == "higher"
 
 
+def precision_of(dtype: StoredType) -> Precision | None:
+    """Return the precision whose weights are stored in a type; None for float32."""
+    precisions: dict[StoredType, Precision] = {"float16": "bfloat16", "int8": "int8", "int4": "int4"}
+    return precisions.get(dtype)
+
+
 class EncoderIdentity(Data):
     """What distinguishes the encoders of one board, whatever their seeds."""
 
@@ -121,7 +127,7 @@ class EncoderIdentity(Data):
     baseline: Baseline | None = None
     """What takes the encoder's place, for comparison; null for an encoder."""
     precision: Precision | None = None
-    """Precision of the encoder's products; null for float32."""
+    """Precision of the encoder's weights; null for float32."""
     smaller: ElmoFiles | None = None
     """The smaller ELMo of that baseline; null for others."""
     words: Text | None = None

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from elmo_mf.errors import visible
-from elmo_mf.records.compression import ALL_TARGETS, Compression, FineTuning
-from elmo_mf.records.identity import Baseline, EncoderIdentity, RunIdentity
+from elmo_mf.records.compression import ALL_TARGETS, Budget, Compression, FineTuning
+from elmo_mf.records.identity import Baseline, EncoderIdentity, RunIdentity, precision_of
 
 Facts = Mapping[str, str]
 """Values as JSON, by their names."""
@@ -70,10 +70,18 @@ def size_label(compression: Compression) -> str:
     """Return the rank or the budget."""
     budget = compression.budget
     if budget is not None:
-        size = f"budget {100 * budget.amount:g}%" if budget.kind == "share" else f"budget {budget.amount} {budget.kind}"
+        size = f"budget {_amount(budget)}"
         return size if compression.allocation == "outputs" else f"{size} by {compression.allocation}"
     ranks = compression.rank
     return f"rank {'+'.join(str(ranks[t]) for t in compression.targets) if isinstance(ranks, dict) else ranks}"
+
+
+def _amount(budget: Budget) -> str:
+    if budget.kind == "share":
+        return f"{100 * budget.amount:g}%"
+    if budget.dtype != "float32":
+        return f"{budget.amount / 1e6:.3g} MB in {budget.dtype}"
+    return f"{budget.amount} {budget.kind}"
 
 
 def _cell_parts(compression: Compression) -> list[str]:
@@ -103,7 +111,9 @@ def encoder_label(encoder: EncoderIdentity) -> str:
     label = "dense" if encoder.compression is None else compression_label(encoder.compression)
     if encoder.finetune is not None:
         label = f"{label} {fine_tuning_label(encoder.finetune)}"
-    return label if encoder.precision is None else f"{label} in {encoder.precision}"
+    budget = None if encoder.compression is None else encoder.compression.budget
+    says_it = budget is not None and encoder.precision == precision_of(budget.dtype)
+    return label if encoder.precision is None or says_it else f"{label} in {encoder.precision}"
 
 
 def run_name(identity: RunIdentity, digest: str) -> str:

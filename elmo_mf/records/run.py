@@ -65,7 +65,8 @@ class Run:
         fields |= {name for name in ("smaller", "method_file") if getattr(identity, name) is not None}
         if identity.task_gradients:
             return digest(identity.model_copy(update={"finetune": None}).to_dict())
-        return digest(identity.model_dump(mode="json", include=fields) | {"versions": identity.encoder_versions})
+        settings = identity.model_dump(mode="json", include=fields, exclude_defaults=True)
+        return digest(settings | {"versions": identity.encoder_versions})
 
     @cached_property
     def activations_id(self) -> str:

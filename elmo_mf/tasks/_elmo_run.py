@@ -69,7 +69,7 @@ def _measured_encoder(
         if dense is not None and run.identity.smaller is None:
             error = shared_activation_error(run, dense, bilm, instances, workspace)
     times = _times(spec, model.loop, embedder, instances, dense, workspace)
-    return measured_encoder(spec, bilm, model.report, error, times)
+    return measured_encoder(spec, run, bilm, model.report, error, times)
 
 
 def time_elmo(spec: SweepSpec, run: Run, workspace: Workspace) -> Times:

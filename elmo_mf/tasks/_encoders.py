@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import Field
 
 from elmo_mf.bilm import Bilm, BilmOptions, read_weights
+from elmo_mf.bilm.checkpoint import ROUNDED_DTYPES
 from elmo_mf.bilm.choices import Precision
 from elmo_mf.compression import (
     compress_elmo,
@@ -24,6 +25,7 @@ from elmo_mf.errors import InputError
 from elmo_mf.experiments import MAX_JSON_BYTES, Workspace, last_names
 from elmo_mf.io.reading import read_bytes
 from elmo_mf.io.validation import validated_json
+from elmo_mf.records import identity as records
 from elmo_mf.records.base_model import Data, Number, PositiveInt
 from elmo_mf.records.identity import EncoderIdentity, unless_first
 from elmo_mf.records.record import ActivationError, ElmoInfo, HighwayLayer, Latency, LstmMatrix, Size
@@ -79,33 +81,42 @@ def encoder_of(spec: SweepSpec, run: Run, workspace: Workspace, gradients: TaskG
         workspace: Workspace of the run.
         gradients: Returns the file of the task's gradients if the method needs one and the compression names none.
     """
-    precision = run.identity.precision or "float32"
+    precision = run.identity.precision
     if run.identity.baseline == "smaller":
         files = spec.smaller_files()
         return Encoder(str(files.options), str(files.weights))
-    if run.compression is None and run.identity.baseline != "shuffled":
-        return Encoder(spec.options, spec.weights, precision=precision)
+    if run.compression is None and run.identity.baseline != "shuffled" and precision != "int4":
+        return Encoder(spec.options, spec.weights, precision=product_precision(run))
 
     def make(folder: Path) -> None:
-        if run.compression is None:
-            _shuffle(spec, folder)
-        else:
+        if run.compression is not None:
             _make(spec, run, workspace, gradients, folder)
+        elif precision == "int4":
+            _copy(spec, folder, "int4")
+        else:
+            _shuffle(spec, folder)
 
-    return replace(workspace.cache.load("encoders", run.encoder_id[:32], make, _read), precision=precision)
+    return replace(workspace.cache.load("encoders", run.encoder_id[:32], make, _read), precision=product_precision(run))
 
 
-_STORED: dict[Precision, str] = {"float32": "float32", "bfloat16": "float16", "int8": "int8"}
+_STORED: dict[records.Precision | None, str] = {None: "float32", "bfloat16": "float16", "int8": "int8", "int4": "int4"}
 """Type in which the weights of each precision are stored."""
 
 
+def product_precision(run: Run) -> Precision:
+    """Return the precision of the products of a run's encoder."""
+    precision = run.identity.precision
+    return "float32" if precision is None else "int8" if precision == "int4" else precision
+
+
 def measured_encoder(
-    spec: SweepSpec, bilm: Bilm, report: EncoderReport, error: ActivationError | None, latency: Latency
+    spec: SweepSpec, run: Run, bilm: Bilm, report: EncoderReport, error: ActivationError | None, latency: Latency
 ) -> MeasuredEncoder:
     """Combine what was measured of an encoder.
 
     Args:
         spec: The sweep.
+        run: The run.
         bilm: The encoder.
         report: Report of its compression.
         error: Error of its layers' outputs; None if it is dense.
@@ -113,7 +124,7 @@ def measured_encoder(
     """
     return MeasuredEncoder(
         size=Size.model_validate(
-            size_report(bilm.weights(), bilm.options, report.cells, _STORED[bilm.precision]).to_dict()
+            size_report(bilm.weights(), bilm.options, report.cells, _STORED[run.identity.precision]).to_dict()
         ),
         activation_error=error,
         matrices=report.matrices,
@@ -163,6 +174,12 @@ def _shuffle(spec: SweepSpec, folder: Path) -> None:
     _write_report(folder, EncoderReport())
 
 
+def _copy(spec: SweepSpec, folder: Path, dtype: str) -> None:
+    options = BilmOptions.from_file(spec.options)
+    Bilm(options, read_weights(spec.weights, options)).save(folder, dtype)
+    _write_report(folder, EncoderReport())
+
+
 def _read(folder: Path) -> Encoder:
     path, content = folder / "report.json", "what a compression did"
     raw = read_bytes(path, "cached report", content, most=MAX_JSON_BYTES)
@@ -184,8 +201,9 @@ def _make(spec: SweepSpec, run: Run, workspace: Workspace, gradients: TaskGradie
     text, smaller = Path(compression.calibration or CALIBRATION_TEXT), compressed.options
     matrices, highways = compressed_matrices(compressed.unfactored, compressed.weights, smaller, text)
     workspace.cache.make_room(4 * size_report(compressed.weights, smaller).encoder_parameters)
-    noted, rounded = with_history(smaller, compressed.applied(compression)), run.identity.precision == "int8"
-    Bilm(noted, compressed.weights).save(folder, "int8" if rounded else "float32")
+    noted = with_history(smaller, compressed.applied(compression))
+    stored = _STORED[run.identity.precision]
+    Bilm(noted, compressed.weights).save(folder, stored if stored in ROUNDED_DTYPES else "float32")
     report = EncoderReport(
         matrices=[LstmMatrix.model_validate(matrix.to_dict()) for matrix in matrices],
         highways=[HighwayLayer.model_validate(layer.to_dict()) for layer in highways],

@@ -46,7 +46,7 @@ def measure_frozen_encoder(
             difference = activation_error(dense, bilm, [scored[index] for index in chosen])
             error = ActivationError.model_validate(difference.to_dict())
     latency = _times(spec, run, encoder, scored, workspace)
-    return measured_encoder(spec, bilm, encoder.report, error, latency)
+    return measured_encoder(spec, run, bilm, encoder.report, error, latency)
 
 
 def time_frozen_encoder(

@@ -34,7 +34,7 @@ def model_config(spec: SweepSpec, run: Run, data: Path, encoder: Encoder) -> dic
     config = run_config(spec, task, run.seed, str(data), files, without_elmo=without, options=encoder.options)
     for embedder in embedders(config):
         if run.identity.precision is not None:
-            embedder["precision"] = run.identity.precision
+            embedder["precision"] = encoder.precision
         if run.identity.baseline == "token-layer":
             layers = BilmOptions.from_file(encoder.options).lstm.n_layers
             embedder["scalar_mix_parameters"] = [0.0] + layers * [_TOKEN_LAYER_ONLY]

@@ -30,9 +30,11 @@ from elmo_mf.records.identity import (
     ElmoFiles,
     EncoderIdentity,
     FileIdentity,
+    Precision,
     RunIdentity,
     Split,
     View,
+    precision_of,
     unless_first,
 )
 from elmo_mf.records.run import Run
@@ -84,17 +86,23 @@ def expand(spec: SweepSpec, weights: BilmWeights | None = None) -> list[Run]:
                 task_gradients=_takes_gradients(compression),
                 method_file=_method_file(compression),
             )
-            runs += _runs(spec, task, dense_run, encoder, compression)
-            if compression is not None and not language_model:
-                for precision in spec.compressed_precisions:
-                    rounded = encoder.model_copy(update={"precision": precision})
-                    runs += _runs(spec, task, dense_run, rounded, compression)
+            for precision in [None] if language_model else _precisions(spec, compression):
+                rounded = encoder.model_copy(update={"precision": precision})
+                runs += _runs(spec, task, dense_run, rounded, compression)
             if compression is None:
                 for tuning in _tunings(compressions):
                     runs += _runs(spec, task, dense_run, EncoderIdentity(finetune=tuning), None)
         for encoder in [] if language_model else others:
             runs += _runs(spec, task, dense_run, _of_task(spec, task, dense_run, encoder), None)
     return runs
+
+
+def _precisions(spec: SweepSpec, compression: Compression | None) -> list[Precision | None]:
+    """Return the precisions of an encoder: that of the bytes which a budget counts, else those of the sweep."""
+    if compression is None:
+        return [None]
+    counted = None if compression.budget is None else precision_of(compression.budget.dtype)
+    return [None, *spec.compressed_precisions] if counted is None else [counted]
 
 
 def _dense_run(spec: SweepSpec, task: TaskConfig, config: dict[str, Any]) -> RunIdentity:

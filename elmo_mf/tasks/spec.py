@@ -139,7 +139,8 @@ class SweepSpec(BaseModel):
     precisions: Annotated[tuple[Precision, ...], BeforeValidator(_listed), AfterValidator(_each_once)] = ()
     """Precisions of the dense ELMo in addition to float32."""
     compressed_precisions: Annotated[tuple[Precision, ...], BeforeValidator(_listed), AfterValidator(_each_once)] = ()
-    """Precisions of the compressed ELMos in addition to float32; with `int8`, their factors are rounded to it."""
+    """Precisions of the compressed ELMos in addition to float32; `int8` and `int4` round their factors.
+    If a budget counts the bytes of another type, the precision is that of this type instead."""
     data: _Path | None = None
     """Folder with one folder per task; by default each task's demo data."""
     options: _Path

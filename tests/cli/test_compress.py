@@ -140,6 +140,23 @@ def test_a_distillation_needs_room_for_its_checkpoints(
     assert checkpoint.exists() is resumed
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8", "int4"])
+def test_a_budget_in_bytes_of_what_is_written(elmo_files: Files, tmp_path: Path, dtype: str) -> None:
+    files, out = elmo_files(dim=64, projection_dim=32), tmp_path / "out"
+    how = ["--budget", "bytes=30000", "--allocation", "matrices", "--targets", "joint+projection", "--dtype", dtype]
+    assert main(["compress", *map(str, files), *how, "--out", str(out)]) == 0
+    report = json.loads((out / "report.json").read_text())
+    assert report["compression"]["budget"] == {"bytes": 30000} | ({} if dtype == "float32" else {"dtype": dtype})
+    size = report["size"]
+    assert 29_000 < size["lstm_bytes"] <= 30_000
+
+
+def test_an_unknown_type(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    how = ["--budget", "bytes=30000", "--dtype", "int9"]
+    assert main(["compress", *map(str, elmo_files()), *how, "--out", str(tmp_path / "out")]) == 2
+    assert "--dtype: found int9, expected" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("factorized", [True, False])
 @pytest.mark.parametrize("dtype", ["int8", "int4"])

@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elmo_mf import Compression
+from elmo_mf.bilm.checkpoint import stored_sizes
+from elmo_mf.bilm.weights import BilmWeights, Factors, Matrix, highway_matrices
 from elmo_mf.compression import (
     check_compression,
     compress,
@@ -20,8 +22,10 @@ from elmo_mf.compression import (
     read_compression,
     size_report,
 )
-from elmo_mf.compression.allocation import Candidate, allocate_ranks
+from elmo_mf.compression.allocation import BudgetRoom, Candidate, allocate_ranks
+from elmo_mf.compression.matrix_reference import HighwayReference, MatrixReference, highway_references
 from elmo_mf.errors import InputError
+from elmo_mf.records.compression import Budget, StoredType
 from tests.conftest import random_bilm
 
 reductions = st.lists(st.floats(0, 10), min_size=1, max_size=4).map(
@@ -96,6 +100,65 @@ def test_kinds_of_budget() -> None:
         assert 0.9 * limit < getattr(size, quantity) <= limit
 
 
+@pytest.mark.parametrize("targets", ["joint+projection", "all", "input+projection"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8", "int4"])
+@pytest.mark.parametrize("how", [{}, {"highway_rank": "budget"}, {"granularity": "gate"}], ids=str)
+def test_bytes_of_a_type(dtype: StoredType, targets: str, how: dict[str, Any]) -> None:
+    """What is stored takes at most the budget, and at most one rank of the largest matrix less."""
+    bilm, with_highways = random_bilm(dim=40, projection_dim=33), "highway_rank" in how
+    weights, checked = bilm.weights(), 0
+    for share in (0.35, 0.6, 0.8):
+        most = int(share * _bytes_of(weights, dtype, with_highways))
+        budget = Budget(bytes=most, dtype=dtype)
+        compression = Compression(method="svd", targets=targets, budget=budget, allocation="matrices", **how)
+        if not BudgetRoom.of(weights, compression).fits:
+            with pytest.raises(InputError, match=rf"found {most:,} bytes"):
+                check_compression(weights, compression)
+            continue
+        compressed = compress(weights, bilm.options, compression)
+        reached = _bytes_of(compressed, dtype, with_highways)
+        assert reached <= most
+        highways = highway_references(weights) if with_highways else []
+        references: list[MatrixReference | HighwayReference] = [*matrix_references(weights, compression), *highways]
+        if any(_rank_in(compressed, one) < one.largest_useful_rank for one in references):
+            assert reached > most - max(_bytes_of_a_rank(one, dtype) for one in references)
+            checked += 1
+    assert checked
+
+
+def _bytes_of(weights: BilmWeights, dtype: str, with_highways: bool) -> int:
+    counted = ("RNN_", "CNN_high_") if with_highways else ("RNN_",)
+    return sum(size for name, size in stored_sizes(weights, dtype).items() if name.startswith(counted))
+
+
+def _rank_in(weights: BilmWeights, reference: MatrixReference | HighwayReference) -> int:
+    matrix: Matrix
+    if isinstance(reference, HighwayReference):
+        matrix = highway_matrices(weights.token_layer)[reference.layer]
+    else:
+        matrix = weights.lstms[reference.key].matrices[reference.target]
+    assert isinstance(matrix, Factors)
+    return matrix.rank
+
+
+def _bytes_of_a_rank(reference: MatrixReference | HighwayReference, dtype: StoredType) -> float:
+    """Bytes of one rank with its scales; in four bits a new group of inputs may begin for each output."""
+    sizes: dict[str, float] = {"float32": 4, "float16": 2, "int8": 1, "int4": 0.5}
+    new_groups = 2 * (reference.shape[0] + 4 * reference.blocks)
+    scales = {"int8": 4 * reference.blocks, "int4": new_groups}
+    return sizes[dtype] * reference.cost + scales.get(dtype, 0)
+
+
+@pytest.mark.parametrize(("dtype", "size"), [("float32", 4), ("float16", 2)])
+def test_bytes_of_floats_are_parameters(dtype: StoredType, size: int) -> None:
+    ranks = []
+    for budget in (Budget(parameters=1700), Budget(bytes=1700 * size + 1, dtype=dtype)):
+        compression = Compression(method="svd", targets="all", budget=budget, allocation="matrices")
+        rows = size_report(compress(WEIGHTS, OPTIONS, compression), OPTIONS).matrices
+        ranks.append([row.rank for row in rows])
+    assert ranks[0] == ranks[1]
+
+
 def test_matrices_that_stay_count() -> None:
     """The budget includes matrices that stay dense."""
     compression = Compression(method="svd", targets="input", layers=[0], budget={"parameters": 2600})
@@ -148,6 +211,9 @@ def test_scale_of_a_matrix_does_not_matter() -> None:
         ({"share": 1.5}, "budget.share: found 1.5"),
         ({"share": 0.01}, "budget: found 27 parameters"),
         ({"flops": 10}, "the key 'flops'"),
+        ({"parameters": 1700, "dtype": "int8"}, "budget.dtype: found int8 with a budget of parameters"),
+        ({"bytes": 1700, "dtype": "int9"}, "budget.dtype: found 'int9'"),
+        ({"bytes": 1000, "dtype": "int8"}, "budget: found 1,000 bytes in int8, expected at least "),
         ({"parameters": 1, "bytes": 4}, "budget: "),
         (10, "budget: found 10"),
     ],

@@ -12,13 +12,14 @@ from elmo_mf.cli._compression_options import AllCompressionOptions
 from elmo_mf.cli.main import app
 from elmo_mf.records import Compression, Distillation
 from elmo_mf.records.command_line import compress_command, compress_options
+from elmo_mf.records.compression import StoredType
 
 
 def _parsed(words: list[str]) -> Compression | None:
     command = typer.main.get_command(app).commands["compress"]  # type: ignore[attr-defined]
     context = command.make_context("compress", ["options.json", "weights.hdf5", "--out", "small", *words])
     fields = AllCompressionOptions.__dataclass_fields__
-    return AllCompressionOptions(**{name: context.params[name] for name in fields}).compression()
+    return AllCompressionOptions(**{name: context.params[name] for name in fields}).compression(context.params["dtype"])
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,7 @@ def _parsed(words: list[str]) -> Compression | None:
         },
         {"method": "svd", "budget": {"parameters": 403456}, "targets": "all", "allocation": "matrices"},
         {"method": "svd", "budget": {"bytes": 10**6}, "targets": "all", "calibration": "a text.txt"},
+        {"method": "svd", "budget": {"bytes": 10**6, "dtype": "int8"}, "targets": "all"},
         {"method": "svd", "rank": 2, "targets": "input", "layers": [0, 1], "directions": ["forward"]},
         {"method": "semi_nmf", "rank": 2, "targets": "input", "settings": {"iterations": 7}, "granularity": "gate"},
         {"method": "fisher_svd", "rank": 2, "targets": "input", "gradients": "g.hdf5", "allow_larger": True},
@@ -53,3 +55,24 @@ def test_the_command_asks_for_the_same_compression(keys: dict[str, Any]) -> None
     words = shlex.split(compress_command(compression))
     assert words[:4] == ["elmo-mf", "compress", "options.json", "weights.hdf5"] and words[-2:] == ["--out", "small"]
     assert _parsed(words[4:-2]) == compression
+
+
+@pytest.mark.parametrize(
+    ("counted", "dtype", "expected"),
+    [
+        ("float32", "int8", {"parameters": 250_000}),
+        ("float16", "int4", {"parameters": 500_000}),
+        ("int8", "int8", {"bytes": 10**6, "dtype": "int8"}),
+    ],
+)
+def test_bytes_of_another_type_than_the_one_that_is_written(
+    counted: StoredType, dtype: StoredType, expected: dict[str, Any]
+) -> None:
+    """`compress` counts the bytes of what it writes, so that others are asked for by parameters."""
+    compression = Compression(method="svd", budget={"bytes": 10**6, "dtype": counted}, targets="all")
+    parsed = _parsed(compress_options(compression, dtype))
+    assert parsed is not None and parsed.budget is not None and parsed.budget.to_dict() == expected
+
+
+def test_weights_in_another_type_only() -> None:
+    assert compress_command(None, "int4") == "elmo-mf compress options.json weights.hdf5 --dtype int4 --out small"

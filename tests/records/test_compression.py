@@ -162,6 +162,7 @@ def test_schema() -> None:
         ({"rank": None, "budget": {"share": 0.1}}, "svd input budget 10%"),
         ({"rank": None, "budget": {"bytes": 99}}, "svd input budget 99 bytes"),
         ({"rank": None, "budget": {"bytes": 99}, "allocation": "matrices"}, "svd input budget 99 bytes by matrices"),
+        ({"rank": None, "budget": {"bytes": 739_840, "dtype": "int8"}}, "svd input budget 0.74 MB in int8"),
         ({"rank": None, "budget": {"bytes": 9}, "highway_rank": "budget"}, "svd input budget 9 bytes with highways"),
         ({"method": "nmf", "settings": {"form": "shift"}}, "nmf(form=shift) input rank 2"),
         ({"distill": {"text": "t.txt", "steps": 9}}, "svd input rank 2 distilled 9"),

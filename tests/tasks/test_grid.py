@@ -17,7 +17,7 @@ from elmo_mf.compression import method_named, method_names
 from elmo_mf.errors import InputError
 from elmo_mf.provenance import file_hash
 from elmo_mf.records import read_record
-from elmo_mf.records.identity import EncoderIdentity
+from elmo_mf.records.identity import EncoderIdentity, Precision
 from elmo_mf.records.labels import encoder_label
 from elmo_mf.records.run import Run
 from elmo_mf.resources import base_elmo, demo_options, demo_weights, share
@@ -75,17 +75,43 @@ def test_the_published_sweep_of_language_models() -> None:
         assert all(c.finetune for c in tuned) and any(c.targets == (target,) for c in tuned)
 
 
+def test_a_budget_in_bytes_of_a_type_has_its_precision() -> None:
+    budgets = [{"bytes": 2_000_000, "dtype": dtype} for dtype in ("float32", "float16", "int8", "int4")]
+    compressions = [{"method": "svd", "targets": "all", "budget": budget} for budget in budgets]
+    spec = SweepSpec.from_value(
+        {"tasks": ["syntax-probe"], "methods": [], "compressions": compressions, "compressed_precisions": "int8"}, "x"
+    )
+    runs = [run.identity for run in expand(spec) if run.compression is not None]
+    found = [
+        (one.compression.budget.dtype, one.precision) for one in runs if one.compression and one.compression.budget
+    ]
+    assert found == [
+        ("float32", None), ("float32", "int8"), ("float16", "bfloat16"), ("int8", "int8"), ("int4", "int4")
+    ]  # fmt: skip
+    assert encoder_label(runs[1]) == "svd all budget 2000000 bytes in int8"
+    assert encoder_label(runs[2]) == "svd all budget 2 MB in float16"
+    assert encoder_label(runs[4]) == "svd all budget 2 MB in int4"
+
+
 @pytest.mark.slow
 def test_the_board_has_what_the_published_sweeps_name() -> None:
     named = set()
     for path in _PUBLISHED.glob("*.jsonnet"):
         spec = SweepSpec.from_file(path)
-        encoders = [EncoderIdentity(compression=one) for one in spec.encoders()]
+        compressions = list(spec.encoders())
+        in_bytes = [one for one in compressions if one is not None and one.budget and one.budget.dtype != "float32"]
+        precisions: dict[str, Precision] = {"float16": "bfloat16", "int8": "int8", "int4": "int4"}
+        encoders = [EncoderIdentity(compression=one) for one in compressions if one not in in_bytes]
         encoders += [
-            EncoderIdentity(compression=one, precision=precision)
-            for one in spec.encoders()
+            EncoderIdentity(compression=encoder.compression, precision=precision)
+            for encoder in encoders
             for precision in spec.compressed_precisions
-            if one is not None
+            if encoder.compression is not None
+        ]
+        encoders += [
+            EncoderIdentity(compression=one, precision=precisions[one.budget.dtype])
+            for one in in_bytes
+            if one.budget is not None
         ]
         encoders += [EncoderIdentity(finetune=one.tuning) for one in encoders]
         encoders += [EncoderIdentity(precision=one) for one in spec.precisions]

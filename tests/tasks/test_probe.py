@@ -30,6 +30,7 @@ from elmo_mf.tasks.probe.classifier import STRENGTHS, fit, outputs_of
 from elmo_mf.tasks.probe.examples import ProbeData, probe_data
 from elmo_mf.tasks.probe.features import features, layer_vectors, word_vectors
 from elmo_mf.tasks.probe.words import words_alone
+from elmo_mf.tasks.spec import SweepSpec
 from tests.conftest import random_bilm
 from tests.records.samples import record, signed
 from tests.sweeps import TinySweep, records_here
@@ -138,13 +139,13 @@ def test_probes_leave_records_with_outputs(tiny_sweep: TinySweep, tmp_path: Path
     random_bilm(dim=6, projection_dim=3).save(tmp_path / "small")
     tasks = ["sst-probe", "snli-probe", "syntax-probe"]
     spec = tiny_sweep(
-        tasks=tasks, seeds=[1, 2], glove=str(glove), data=None, precisions=["bfloat16"],
-        compressed_precisions=["int8"], smaller=str(tmp_path / "small"),
+        tasks=tasks, seeds=[1, 2], glove=str(glove), data=None, precisions=["bfloat16", "int4"],
+        compressed_precisions=["int8", "int4"], smaller=str(tmp_path / "small"),
         baselines=["shuffled", "token-layer", "no-encoder", "words", "smaller"],
     )  # fmt: skip
     runs = expand(spec)
-    assert len(runs) == 3 * 9 and {run.seed for run in runs} == {0} and len({run.id for run in runs}) == len(runs)
-    assert len({run.encoder_id for run in runs if run.task == "sst-probe"}) == 9
+    assert len(runs) == 3 * 11 and {run.seed for run in runs} == {0} and len({run.id for run in runs}) == len(runs)
+    assert len({run.encoder_id for run in runs if run.task == "sst-probe"}) == 11
     records = records_here(spec, tmp_path / "out")
     store = RecordStore(tmp_path / "out")
     for run, entry in zip(runs, records, strict=True):
@@ -166,13 +167,17 @@ def test_probes_leave_records_with_outputs(tiny_sweep: TinySweep, tmp_path: Path
         with_encoder = run.identity.baseline not in ("no-encoder", "words")
         assert ("latency" in entry and entry["latency"] is not None) == with_encoder
         assert (entry["activation_error"] is not None) == (
-            run.compression is not None or run.identity.precision == "bfloat16"
+            run.compression is not None or run.identity.precision is not None
         )
     entries = {encoder_label(run.identity): entry for run, entry in zip(runs, records, strict=True)}
     dense, in_bfloat16 = (entries[name]["size"]["encoder_bytes"] for name in ("dense", "dense in bfloat16"))
     assert in_bfloat16 == dense / 2
     factors, rounded = (entries[name] for name in ("svd input+recurrent rank 2", "svd input+recurrent rank 2 in int8"))
     assert rounded["size"]["encoder_bytes"] < 0.6 * factors["size"]["encoder_bytes"]
+    in_int4 = entries["dense in int4"]["size"]
+    assert in_int4["encoder_bytes"] < in_bfloat16 and entries["dense in int4"]["activation_error"]["all"] > 0.001
+    four_bits = entries["svd input+recurrent rank 2 in int4"]["size"]
+    assert four_bits["lstm_bytes"] < rounded["size"]["lstm_bytes"]
     assert rounded["activation_error"]["all"] != factors["activation_error"]["all"]
     (used,) = (
         run
@@ -183,6 +188,10 @@ def test_probes_leave_records_with_outputs(tiny_sweep: TinySweep, tmp_path: Path
         encoder = encoder_of(spec, used, work, no_gradients)
     with h5py.File(encoder.weights) as file:
         assert file["RNN_0/RNN/MultiRNNCell/Cell0/LSTMCell/W_0_input_left"].dtype == np.int8
+    (used,) = (run for run in runs if run.task == "sst-probe" and encoder_label(run.identity) == "dense in int4")
+    with workspace(tmp_path / "out") as work:
+        encoder = encoder_of(spec, used, work, no_gradients)
+    assert encoder.precision == "int8" and in_int4["lstm_bytes"] == _four_bits(spec)
     with workspace(tmp_path / "again") as work:
         again = execute(spec, runs[1], work)
         assert again.scores == records[1]["scores"]
@@ -217,3 +226,15 @@ def test_sweeps_say_what_a_probe_lacks(tiny_sweep: TinySweep) -> None:
     with pytest.raises(InputError, match="sst-probe with fisher_svd"):
         expand(tiny_sweep(tasks=["sst-probe"], methods=["fisher_svd"], data=None))
     assert load_task("syntax-probe").demo_data == load_task("sst").demo_data
+
+
+def _four_bits(spec: SweepSpec) -> int:
+    """Bytes of the dense LSTMs: half a byte a number, and two for a scale of up to 32 inputs of each output."""
+    options = BilmOptions.from_file(spec.options)
+    total = 0
+    for lstm in read_weights(spec.weights, options).lstms.values():
+        total += 2 * lstm.bias.size
+        joint = np.concatenate([to_dense(lstm.matrices["input"]), to_dense(lstm.matrices["recurrent"])], axis=1)
+        for outputs, inputs in (joint.shape, lstm.matrices["projection"].shape):
+            total += -(-outputs * inputs // 2) + 2 * outputs * -(-inputs // 32)
+    return total

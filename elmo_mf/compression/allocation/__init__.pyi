@@ -1,4 +1,4 @@
-from ._budget import BudgetRoom, parameters_within, with_absolute_budget
+from ._budget import BudgetRoom, check_budget, ranks_within, with_absolute_budget
 from ._ranks import Candidate, allocate_ranks
 from ._sensitivity import MatrixFactorization, candidates_by_outputs
 
@@ -8,6 +8,7 @@ __all__ = [
     "MatrixFactorization",
     "allocate_ranks",
     "candidates_by_outputs",
-    "parameters_within",
+    "check_budget",
+    "ranks_within",
     "with_absolute_budget",
 ]

@@ -1,15 +1,32 @@
-"""The number of parameters that a budget leaves to the factors."""
+"""The size that a budget allows, and the ranks that fit in it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from math import prod
+from typing import TypeVar
 
-from elmo_mf.bilm.weights import BilmWeights
-from elmo_mf.compression.matrix_reference import highway_references, matrix_references
-from elmo_mf.compression.size import BYTES_PER_PARAMETER
+import numpy as np
+
+from elmo_mf.bilm.checkpoint import is_of_lstm, stored_sizes
+from elmo_mf.bilm.weights import JOINT, STACKED, BilmWeights, Factors, Matrix, Target, with_highway
+from elmo_mf.compression.allocation._ranks import Candidate, allocate_ranks
+from elmo_mf.compression.matrix_reference import (
+    HighwayReference,
+    MatrixReference,
+    highway_references,
+    matrix_references,
+)
 from elmo_mf.errors import InputError
 from elmo_mf.records.compression import Budget, Compression
+
+Reference = MatrixReference | HighwayReference
+R = TypeVar("R", MatrixReference, Reference)
+
+_BYTES = {"float32": 4, "float16": 2}  # of each parameter; rounded matrices have scales too
+_MOST_PARAMETERS = 2  # in a byte
+_ZERO = np.float32(0)
 
 
 def with_absolute_budget(weights: BilmWeights, compression: Compression) -> Compression:
@@ -22,93 +39,162 @@ def with_absolute_budget(weights: BilmWeights, compression: Compression) -> Comp
     budget = compression.budget
     if budget is None or budget.share is None:
         return compression
-    parameters = max(1, int(budget.share * sum(_dense(weights, compression))))
+    parameters = max(1, int(budget.share * _dense_parameters(weights, compression, with_biases=True)))
     return compression.model_copy(update={"budget": Budget(parameters=parameters)})
 
 
 @dataclass(frozen=True)
 class BudgetRoom:
-    """What a budget leaves to the factors.
+    """What a budget allows, and the sizes between which it chooses, in its unit.
 
     Attributes:
-        kind: What is counted, for people.
+        unit: What is counted, for people.
         amount: How much of it there may be.
-        unit: How much of it a parameter takes.
-        fixed: Parameters that stay dense.
-        least: Parameters of all factors at rank 1.
-        dense: Parameters of the matrices in place of their factors.
+        least: Size with factors of rank 1.
+        dense: Size with the matrices in place of their factors.
     """
 
-    kind: str
+    unit: str
     amount: int
-    unit: int
-    fixed: int
     least: int
     dense: int
 
     @classmethod
     def of(cls, weights: BilmWeights, compression: Compression) -> BudgetRoom:
-        """Count the parameters of weights.
+        """Measure weights.
 
         Args:
-            weights: Weights of the dense model.
+            weights: Weights of the dense model; of their arrays, only the shapes matter.
             compression: A compression with a budget.
         """
         budget = compression.budget
         assert budget is not None
-        highways = highway_references(weights) if compression.shares_budget else []
-        references = [*matrix_references(weights, compression), *highways]
-        matrices, biases = _dense(weights, compression)
-        dense = sum(prod(reference.shape) for reference in references)
+        by_share = budget.kind == "share"
+        parameters = _dense_parameters(weights, compression, with_biases=True) if by_share else 1
         return cls(
-            kind="parameters" if budget.kind == "share" else budget.kind,
-            amount=int(budget.amount * (matrices + biases)) if budget.kind == "share" else int(budget.amount),
-            unit=BYTES_PER_PARAMETER if budget.kind == "bytes" else 1,
-            fixed=matrices - dense + (0 if budget.kind == "multiply_adds" else biases),
-            least=sum(reference.cost for reference in references),
-            dense=dense,
+            unit="parameters" if by_share else budget.unit,
+            amount=int(budget.amount * parameters),
+            least=_size(weights, compression, dict.fromkeys(_references(weights, compression), 1)),
+            dense=_size(weights, compression, {}),
         )
-
-    @property
-    def left(self) -> int:
-        """Parameters that all factors together may have."""
-        return self.amount // self.unit - self.fixed
 
     @property
     def fits(self) -> bool:
         """Whether there is room for rank 1 everywhere."""
-        return self.left >= self.least
+        return self.least <= self.amount
 
     @property
     def saves(self) -> bool:
-        """Whether the matrices have more parameters than their factors may have."""
-        return self.left < self.dense
+        """Whether the matrices take more than the budget."""
+        return self.amount < self.dense
 
 
-def parameters_within(weights: BilmWeights, compression: Compression) -> int:
-    """Compute how many parameters all factors together may have.
+def check_budget(weights: BilmWeights, compression: Compression) -> BudgetRoom:
+    """Check that a budget is large enough.
 
     Args:
         weights: Weights of the dense model.
         compression: A compression with a budget.
+
+    Returns:
+        What the budget allows.
 
     Raises:
         InputError: The budget is less than rank 1 everywhere takes.
     """
     room = BudgetRoom.of(weights, compression)
     if not room.fits:
-        least, fixed = (room.unit * parameters for parameters in (room.fixed + room.least, room.fixed))
         raise InputError(
-            f"compression.budget: found {room.amount:,} {room.kind}, expected at least {least:,}: {fixed:,} that stay "
-            "dense, and rank 1 for all others"
+            f"compression.budget: found {room.amount:,} {room.unit}, expected at least {room.least:,}, the size at "
+            "rank 1"
         )
-    return room.left
+    return room
 
 
-def _dense(weights: BilmWeights, compression: Compression) -> tuple[int, int]:
-    """The parameters of all matrices, and of all biases."""
+def ranks_within(weights: BilmWeights, compression: Compression, candidates: Mapping[R, Candidate]) -> dict[R, int]:
+    """Choose the ranks with the largest total error reduction whose total size is within a budget.
+
+    Args:
+        weights: Weights of the dense model.
+        compression: A compression with a budget.
+        candidates: All matrices that share it.
+
+    Returns:
+        The rank of each matrix, at least 1.
+
+    Raises:
+        InputError: The budget is less than rank 1 everywhere takes.
+    """
+    room, budget = check_budget(weights, compression), compression.budget
+    assert budget is not None
+    costs = [candidate.cost for candidate in candidates.values()]
+    left = room.amount - room.least
+    if _is_exact(budget):
+        return allocate_ranks(candidates, sum(costs) + left // _parameter_size(budget))
+    # scales are paid by the row and by the matrix: the largest number of parameters that fits is searched for
+    fitting, larger = sum(costs), sum(costs) + _MOST_PARAMETERS * left + 1
+    ranks = dict.fromkeys(candidates, 1)
+    while larger - fitting > min(costs):
+        middle = (fitting + larger) // 2
+        tried = allocate_ranks(candidates, middle)
+        if _size(weights, compression, tried) <= room.amount:
+            ranks, fitting = tried, middle
+        else:
+            larger = middle
+    return ranks
+
+
+def _is_exact(budget: Budget) -> bool:
+    """Whether each parameter takes the same."""
+    return budget.kind != "bytes" or budget.dtype in _BYTES
+
+
+def _parameter_size(budget: Budget) -> int:
+    return _BYTES[budget.dtype] if budget.kind == "bytes" else 1
+
+
+def _references(weights: BilmWeights, compression: Compression) -> list[Reference]:
+    highways = highway_references(weights) if compression.shares_budget else []
+    return [*matrix_references(weights, compression), *highways]
+
+
+def _size(weights: BilmWeights, compression: Compression, ranks: Mapping[R, int]) -> int:
+    """The size of everything that the budget counts, with factors of these ranks, in the budget's unit."""
+    budget = compression.budget
+    assert budget is not None
+    if _is_exact(budget):
+        saved = sum(prod(reference.shape) - rank * reference.cost for reference, rank in ranks.items())
+        return _parameter_size(budget) * (
+            _dense_parameters(weights, compression, budget.kind != "multiply_adds") - saved
+        )
+    sizes = stored_sizes(_with_ranks(weights, ranks), budget.dtype)
+    counts_highways = compression.shares_budget
+    return sum(
+        size for name, size in sizes.items() if is_of_lstm(name) or (counts_highways and name.startswith("CNN_high_"))
+    )
+
+
+def _dense_parameters(weights: BilmWeights, compression: Compression, with_biases: bool) -> int:
     highways = highway_references(weights) if compression.shares_budget else []
     lstms = weights.lstms.values()
-    matrices = sum(matrix.size for lstm in lstms for matrix in lstm.matrices.values())
-    matrices += sum(prod(reference.shape) for reference in highways)
-    return matrices, sum(lstm.bias.size for lstm in lstms) + sum(reference.shape[0] for reference in highways)
+    parameters = sum(matrix.size for lstm in lstms for matrix in lstm.matrices.values())
+    parameters += sum(prod(reference.shape) for reference in highways)
+    if with_biases:
+        parameters += sum(lstm.bias.size for lstm in lstms) + sum(reference.shape[0] for reference in highways)
+    return int(parameters)
+
+
+def _with_ranks(weights: BilmWeights, ranks: Mapping[R, int]) -> BilmWeights:
+    """Return weights with factors of zeros, which take no memory."""
+    lstms, arrays = dict(weights.lstms), dict(weights.token_layer)
+    for reference, rank in ranks.items():
+        (m, n), blocks = reference.shape, reference.blocks
+        factors = Factors(np.broadcast_to(_ZERO, (m, rank)), np.broadcast_to(_ZERO, (blocks * rank, n)))
+        if isinstance(reference, HighwayReference):
+            arrays = with_highway(arrays, reference.layer, factors)
+            continue
+        lstm = lstms[reference.key]
+        replaced: tuple[Target, ...] = STACKED if reference.target == JOINT else (reference.target,)
+        kept: dict[Target, Matrix] = {key: value for key, value in lstm.matrices.items() if key not in replaced}
+        lstms[reference.key] = replace(lstm, matrices=kept | {reference.target: factors})
+    return replace(weights, lstms=lstms, token_layer=arrays)
