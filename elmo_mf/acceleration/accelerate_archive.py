@@ -134,6 +134,7 @@ def accelerate_archive(
     elmo_options: str | Path | None = None,
     packages: Sequence[str] = (),
     stock: bool = False,
+    seconds: float = 2.0,
 ) -> AcceleratedArchive:
     """Put this project's encoder into the archive of a trained model; `elmo-mf accelerate` calls this function.
 
@@ -151,6 +152,7 @@ def accelerate_archive(
         packages: Modules with the model's own classes.
         stock: Whether to write rebuilt matrices for AllenNLP's encoder, for use without elmo-mf, as large and slow as
             the original. Defaults to False.
+        seconds: Duration of each speed measurement in seconds; a search has its own. Defaults to 2.
 
     Returns:
         What was written, with its measurements.
@@ -177,7 +179,7 @@ def accelerate_archive(
         raise missing(source, "model archive", "a model archive of AllenNLP")
     known = StockSettings() if options is None else StockSettings.of_options(BilmOptions.from_file(options))
     with open_archive(source) as opened, _stock_allennlp(packages):
-        task = _Task(opened, out, load_stock(opened, known), encoder, known, tuple(packages), stock)
+        task = _Task(opened, out, load_stock(opened, known), encoder, known, tuple(packages), stock, seconds)
         return task.convert() if search is None else task.search(search)
 
 
@@ -190,12 +192,13 @@ class _Task:
     known: StockSettings
     packages: tuple[str, ...]
     stock: bool
+    seconds: float
 
     def convert(self) -> AcceleratedArchive:
         """Write the model in the given form."""
         fast = accelerated(self.original, self.encoder)
         difference = vector_difference(self.original, fast, largest=self.encoder.unchanged)
-        measured = speeds(self.original, fast)
+        measured = speeds(self.original, fast, seconds=self.seconds)
         self._write(fast, self.encoder)
         return AcceleratedArchive(self.out, self.encoder, self._elmos(), difference, tuple(measured))
 

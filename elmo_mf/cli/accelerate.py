@@ -143,7 +143,7 @@ def accelerate(
 
     result = accelerate_archive(
         model, out, run.settings(compression), searched.settings(), elmo_options=run.elmo_options,
-        packages=run.include_package or (), stock=stock,
+        packages=run.include_package or (), stock=stock, seconds=searched.seconds,
     )  # fmt: skip
     print_result(result)
     if result.search is not None and figure.plot is not None:
