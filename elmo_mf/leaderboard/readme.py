@@ -33,12 +33,16 @@ def write_leaderboard(boards: Sequence[Board], folder: Path) -> Path:
         The path of `README.md`.
     """
     write_figures(boards, folder)
+    path = folder / "README.md"
+    write_text(path, readme(boards))
+    return path
+
+
+def readme(boards: Sequence[Board]) -> str:
+    """Return the leaderboard in Markdown, which refers to the files of `write_figures`."""
     shown = leading(boards) if len(boards) > 1 else None
     sections = [_section(board, pictured=board is not shown) for board in boards]
-    parts = [_TITLE, summary(boards), *sections, NOTES, header(boards)]
-    path = folder / "README.md"
-    write_text(path, "\n\n".join(parts) + "\n")
-    return path
+    return "\n\n".join([_TITLE, summary(boards), *sections, NOTES, header(boards)]) + "\n"
 
 
 def write_figures(boards: Sequence[Board], folder: Path) -> None:
