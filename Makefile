@@ -7,6 +7,9 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 RESOLVE = echo "torch ; python_version < '3'" | $(BIN)/uv pip compile --no-config --override - --universal \
 	--python-version 3.11.5 --generate-hashes --no-annotate --no-header --quiet
 
+# containers often set it, and each of the processes that tests start would compile all that it imports
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: leaderboard test test-fast setup lock lint docs tables clean
 
 leaderboard: $(READY)  ## sweep the embedded default and print its leaderboard

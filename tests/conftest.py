@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import sys
@@ -188,6 +189,12 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs the real data in ../shared/data")
     return SHARED
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from looking through all that is imported, again and again while tests run."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
