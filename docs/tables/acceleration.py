@@ -36,7 +36,7 @@ def models() -> Iterator[Accelerated]:
 
 
 def _in_short() -> Rows:
-    head = ["", "score on test", "form", "points lost, 95 %", "encoder, MB", "batch 1", "batch 32"]
+    head = ["", "score on test", "form", "points lost, 95 %", "encoder, MB in float32", "batch 1", "batch 32"]
     return [head, *([model.name, *_chosen(model), *_rates(model)] for model in models())]
 
 

@@ -2,7 +2,7 @@ from ._example_scores import Evaluation, Goal, evaluate
 from ._figure import plot_search
 from ._load import LoadedModel, load_stock, read_instances
 from ._stock import StockSettings
-from ._write_archive import accelerated, encoder_parameters, write_accelerated, write_stock
+from ._write_archive import accelerated, encoder_bytes, encoder_parameters, write_accelerated, write_stock
 from .accelerate_archive import AcceleratedArchive, TestScores, accelerate_archive
 from .archive import ModelArchive, check_archive, open_archive
 from .form_search import Candidate, Row, SearchResult, candidates, fastest, in_sequence, search
@@ -32,6 +32,7 @@ __all__ = [
     "accelerated",
     "candidates",
     "check_archive",
+    "encoder_bytes",
     "encoder_parameters",
     "evaluate",
     "fastest",

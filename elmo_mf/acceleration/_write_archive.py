@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from allennlp.modules.elmo import _ElmoBiLm
 from allennlp.modules.token_embedders import ElmoTokenEmbedder
-from torch import nn
+from torch import Tensor, nn
 
 from elmo_mf.acceleration._load import LoadedModel, Place, at
 from elmo_mf.acceleration._stock import ENCODER
@@ -18,9 +19,12 @@ from elmo_mf.acceleration.archive import ModelArchive, write_archive
 from elmo_mf.acceleration.replace_encoder import EncoderSettings, fast_encoder, put
 from elmo_mf.bilm.checkpoint import write_weights
 from elmo_mf.bilm.encoder import Bilm
+from elmo_mf.bilm.rounding import rounded_products
 from elmo_mf.bilm.runtime import Precision
+from elmo_mf.bilm.small_types import in_small_types
 from elmo_mf.io import write_json
 from elmo_mf.plugin.stored_shapes import EncoderShapes, StoredShapes
+from elmo_mf.plugin.token_embedder import ElmoModule
 
 if TYPE_CHECKING:
     from allennlp.models import Model
@@ -33,7 +37,7 @@ def accelerated(loaded: LoadedModel, settings: EncoderSettings) -> LoadedModel:
 
     Args:
         loaded: The model, which stays unchanged.
-        settings: How the encoders run.
+        settings: How the encoders run. In a lower precision, their matrices are rounded to it, see `rounded_products`.
 
     Raises:
         InputError: See `fast_encoder`.
@@ -41,37 +45,62 @@ def accelerated(loaded: LoadedModel, settings: EncoderSettings) -> LoadedModel:
     model = deepcopy(loaded.model)
     for place, paths in loaded.embedders.items():
         embedder = _embedder(model, paths[0])
-        encoder = fast_encoder(getattr(embedder._elmo, ENCODER), settings, _shown(place))
-        put(embedder._elmo, encoder)
+        encoder = fast_encoder(getattr(embedder._elmo, ENCODER), settings.in_float32, _shown(place))
+        put(embedder._elmo, _in_precision(encoder, settings.precision))
         embedder._form = StoredShapes(_encoder_shapes(encoder, _name(loaded, place)))
     return LoadedModel(model, loaded.reader, loaded.embedders)
 
 
 def with_precision(loaded: LoadedModel, precision: Precision) -> LoadedModel:
-    """Return a model of the same weights whose encoders run in another precision.
+    """Return a model of the same weights whose encoders run in a precision.
 
     Args:
-        loaded: A model of `accelerated`, which stays unchanged.
-        precision: See `Bilm`.
+        loaded: A model of `accelerated` in float32, which stays unchanged.
+        precision: See `accelerated`.
     """
     model = deepcopy(loaded.model)
     for paths in loaded.embedders.values():
-        embedder = _embedder(model, paths[0])
-        old: Bilm = getattr(embedder._elmo, ENCODER).bilm
-        cache = old.word_cache_mb
-        encoder = Bilm(old.options, old.weights(), old.state_policy, cache, precision).train(old.training)
-        put(embedder._elmo, encoder.requires_grad_(any(one.requires_grad for one in old.parameters())))
+        elmo = _embedder(model, paths[0])._elmo
+        put(elmo, _in_precision(getattr(elmo, ENCODER).bilm, precision))
     return LoadedModel(model, loaded.reader, loaded.embedders)
+
+
+def _in_precision(encoder: Bilm, precision: Precision) -> Bilm:
+    if precision == "float32":
+        return encoder
+    weights, trained = rounded_products(encoder.weights(), precision), encoder.token_layer.embedding.requires_grad
+    other = Bilm(encoder.options, weights, encoder.state_policy, encoder.word_cache_mb, precision)
+    return other.train(encoder.training).requires_grad_(trained).to(encoder.device)
 
 
 def encoder_parameters(loaded: LoadedModel) -> int:
     """Count the parameters of all encoders of a model, each once."""
-    encoders = {id(one): one for paths in loaded.embedders.values() for one in [_encoder_of(loaded.model, paths[0])]}
-    return sum(parameter.numel() for one in encoders.values() for parameter in one.parameters())
+    return sum(parameter.numel() for one in _encoders(loaded) for parameter in one.parameters())
+
+
+def encoder_bytes(loaded: LoadedModel) -> int:
+    """Count the bytes of the parameters of all encoders of a model as an archive stores them, each encoder once."""
+    return sum(numbers.nbytes for one in _encoders(loaded) for numbers in _stored(one, one.state_dict()).values())
+
+
+def _encoders(loaded: LoadedModel) -> list[nn.Module]:
+    encoders = [_encoder_of(loaded.model, paths[0]) for paths in loaded.embedders.values()]
+    return list({id(one): one for one in encoders}.values())
+
+
+def _stored(encoder: nn.Module, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Return an encoder's parameters, in a lower precision in the types to which they are rounded."""
+    return state if _precision(encoder) == "float32" else in_small_types(state)
+
+
+def _precision(encoder: nn.Module) -> Precision:
+    return encoder.bilm.precision if isinstance(encoder, ElmoModule) else "float32"
 
 
 def write_accelerated(path: Path, archive: ModelArchive, loaded: LoadedModel, settings: EncoderSettings) -> None:
     """Write an archive that AllenNLP loads with `elmo_mf.plugin`, and without any other file.
+
+    In a lower precision, it has the encoders' matrices in int8 or bfloat16.
 
     Args:
         path: The new archive.
@@ -95,7 +124,19 @@ def write_accelerated(path: Path, archive: ModelArchive, loaded: LoadedModel, se
         node.update(changed)
     for reader in _READERS:
         _index_faster(config.get(reader))
-    write_archive(path, archive, config, loaded.model.state_dict())
+    write_archive(path, archive, config, _stored_state(loaded))
+
+
+def _stored_state(loaded: LoadedModel) -> dict[str, Tensor]:
+    """Return a model's parameters, those of its encoders in their types."""
+    state: dict[str, Tensor] = loaded.model.state_dict()
+    for paths in loaded.embedders.values():
+        first, *others = (f"{path}._elmo.{ENCODER}." for path in paths)
+        own = {name.removeprefix(first): state[name] for name in state if name.startswith(first)}
+        stored = _stored(_encoder_of(loaded.model, paths[0]), own)
+        for prefix in (first, *others):  # the same tensors, which are written once
+            state |= {f"{prefix}{name}": numbers for name, numbers in stored.items()}
+    return state
 
 
 _REPLACED = ("type", "options_file", "weight_file", "vocab_to_cache")

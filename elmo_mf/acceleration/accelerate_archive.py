@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from allennlp.data import Instance
 from elmo_mf.acceleration._example_scores import evaluate
 from elmo_mf.acceleration._load import LoadedModel, load_stock, read_instances
 from elmo_mf.acceleration._stock import StockSettings
-from elmo_mf.acceleration._write_archive import accelerated, write_accelerated, write_stock
+from elmo_mf.acceleration._write_archive import accelerated, encoder_bytes, write_accelerated, write_stock
 from elmo_mf.acceleration.archive import ModelArchive, open_archive
 from elmo_mf.acceleration.form_search import Candidate, SearchResult, candidates, search
 from elmo_mf.acceleration.model_comparison import Comparison, Loss
@@ -76,6 +76,7 @@ class AcceleratedArchive(Tabular):
         path: The archive.
         settings: How its encoders run.
         elmos: The places in its config that have an ELMo.
+        encoder_bytes: Bytes of the encoders' parameters as an archive stores them, of the `original` and the `result`.
         difference: Difference of its vectors from the original's, see `vector_difference`; None after a search.
         speeds: Speeds of the encoders; after a search, of the whole model too.
         search: What a search measured, if there was one.
@@ -87,6 +88,7 @@ class AcceleratedArchive(Tabular):
     path: Path
     settings: EncoderSettings
     elmos: tuple[str, ...]
+    encoder_bytes: dict[str, int]
     difference: float | None
     speeds: tuple[Speed, ...]
     search: SearchResult | None = None
@@ -96,8 +98,13 @@ class AcceleratedArchive(Tabular):
     def to_dict(self) -> dict[str, Any]:
         """Return the measurements as JSON values, as `elmo-mf accelerate --json` writes them."""
         if self.search is None:
-            return {"difference": self.difference, "speeds": [speed.model_dump() for speed in self.speeds]}
-        content = {**self.search.to_dict(), "peak_memory_bytes": self.peak_memory_bytes}
+            speeds = [speed.model_dump() for speed in self.speeds]
+            return {"encoder_bytes": self.encoder_bytes, "difference": self.difference, "speeds": speeds}
+        content = {
+            **self.search.to_dict(),
+            "encoder_bytes": self.encoder_bytes,
+            "peak_memory_bytes": self.peak_memory_bytes,
+        }
         return content if self.test is None else content | {"test": self.test.to_dict()}
 
     def to_pandas(self) -> pd.DataFrame:
@@ -110,16 +117,18 @@ class AcceleratedArchive(Tabular):
 
     def notes(self) -> list[str]:
         """Return what the result is, and what it computes."""
+        before, after = (self.encoder_bytes[name] / 1e6 for name in ("original", "result"))
+        size = f"encoder in the archive: {after:.1f} MB (original: {before:.1f} MB)"
         if self.search is not None:
-            lines = self.search.notes()
-            before, after = (self.peak_memory_bytes or {}).get("original"), (self.peak_memory_bytes or {}).get("result")
-            if after is not None:
-                known = "unknown, because its files are missing" if before is None else f"{before / 1e6:,.0f} MB"
-                lines.append(f"peak memory of a process that predicts: {after / 1e6:,.0f} MB (original: {known})")
+            lines = [*self.search.notes(), size]
+            theirs, ours = ((self.peak_memory_bytes or {}).get(name) for name in ("original", "result"))
+            if ours is not None:
+                known = "unknown, because its files are missing" if theirs is None else f"{theirs / 1e6:,.0f} MB"
+                lines.append(f"peak memory of a process that predicts: {ours / 1e6:,.0f} MB (original: {known})")
             return lines if self.test is None else [*lines, str(self.test)]
         unchanged = self.settings.unchanged
         kind = "largest difference from the original's vectors" if unchanged else "relative error of the vectors"
-        return [f"ELMo: {', '.join(self.elmos)}", f"{kind} on a sample of text: {self.difference:.2g}"]
+        return [f"ELMo: {', '.join(self.elmos)}", size, f"{kind} on a sample of text: {self.difference:.2g}"]
 
 
 _ENCODER = {"batch", "encoder_ms", "encoder_ratio"}
@@ -151,7 +160,7 @@ def accelerate_archive(
         elmo_options: `options.json` of the ELMo, for clipping and activation. Defaults to those of all published ELMos.
         packages: Modules with the model's own classes.
         stock: Whether to write rebuilt matrices for AllenNLP's encoder, for use without elmo-mf, as large and slow as
-            the original. Defaults to False.
+            the original, and in float32. Defaults to False.
         seconds: Duration of each speed measurement in seconds; a search has its own. Defaults to 2.
 
     Returns:
@@ -175,6 +184,8 @@ def accelerate_archive(
         search.check()
     elif stock and encoder.compression is None:
         raise InputError("stock: found it without a compression, expected one whose matrices are rebuilt")
+    if stock:
+        encoder = encoder.in_float32
     if not source.exists():
         raise missing(source, "model archive", "a model archive of AllenNLP")
     known = StockSettings() if options is None else StockSettings.of_options(BilmOptions.from_file(options))
@@ -200,7 +211,9 @@ class _Task:
         difference = vector_difference(self.original, fast, largest=self.encoder.unchanged)
         measured = speeds(self.original, fast, seconds=self.seconds)
         self._write(fast, self.encoder)
-        return AcceleratedArchive(self.out, self.encoder, self._elmos(), difference, tuple(measured))
+        return AcceleratedArchive(
+            self.out, self.encoder, self._elmos(), self._encoder_bytes(fast), difference, tuple(measured)
+        )
 
     def search(self, settings: SearchSettings) -> AcceleratedArchive:
         """Find and write the fastest form."""
@@ -222,8 +235,12 @@ class _Task:
         sources = {"original": self.archive.source, "result": self.out}
         memory = {name: peak_memory(path, data, self.packages) for name, path in sources.items()}
         test = None if unseen is None else self._test(winner, result, unseen)
-        rates = result.winner.speeds
-        return AcceleratedArchive(self.out, result.settings, self._elmos(), None, rates, result, memory, test)
+        sizes, rates = self._encoder_bytes(winner), result.winner.speeds
+        return AcceleratedArchive(self.out, result.settings, self._elmos(), sizes, None, rates, result, memory, test)
+
+    def _encoder_bytes(self, written: LoadedModel) -> dict[str, int]:
+        before = encoder_bytes(self.original)
+        return {"original": before, "result": before if self.stock else encoder_bytes(written)}
 
     def _elmos(self) -> tuple[str, ...]:
         return tuple(".".join(map(str, place)) for place in self.original.embedders)
@@ -232,7 +249,7 @@ class _Task:
         tried = candidates(self.encoder.dense, None if settings.text is None else Path(settings.text))
         if self.encoder.compression is not None:
             tried = [tried[0], Candidate("given", self.encoder.in_float32, tried[0].precisions)]
-        return tried
+        return [replace(one, precisions=("float32",)) for one in tried] if self.stock else tried
 
     def _write(self, fast: LoadedModel, settings: EncoderSettings) -> None:
         if self.stock:

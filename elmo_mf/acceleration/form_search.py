@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from elmo_mf.acceleration._example_scores import Goal, evaluate, goal_of
 from elmo_mf.acceleration._load import LoadedModel
-from elmo_mf.acceleration._write_archive import accelerated, encoder_parameters, with_precision
+from elmo_mf.acceleration._write_archive import accelerated, encoder_bytes, encoder_parameters, with_precision
 from elmo_mf.acceleration.model_comparison import Comparison, resolution_of
 from elmo_mf.acceleration.replace_encoder import EncoderSettings
 from elmo_mf.acceleration.speed import Speed, speeds
@@ -59,6 +59,7 @@ class Row(BaseModel):
         score: Its score.
         loss: What it loses in points, and the ends of the 95 % interval.
         encoder_parameters: Parameters of all encoders.
+        encoder_bytes: Bytes of these parameters in an archive of this form.
         speeds: Its speed by batch size; empty for the original.
         verdict: "within" the tolerance, "worse", or "undecided"; see `in_sequence`.
     """
@@ -71,6 +72,7 @@ class Row(BaseModel):
     score: float
     loss: tuple[float, float, float]
     encoder_parameters: int
+    encoder_bytes: int
     speeds: tuple[Speed, ...]
     verdict: str
 
@@ -131,6 +133,7 @@ class SearchResult(Tabular):
             measured = {
                 "form": row.name, self.goal.name: row.score, "loss": loss, "loss_low": low, "loss_high": high,
                 "verdict": row.verdict, "encoder_parameters": row.encoder_parameters,
+                "encoder_bytes": row.encoder_bytes,
             }  # fmt: skip
             rows += [measured | speed.model_dump() for speed in row.speeds] or [measured]
         return pd.DataFrame(rows)
@@ -278,7 +281,8 @@ def fastest(rows: Sequence[Row], batch: int) -> Row:
 def _original_row(original: LoadedModel, score: float) -> Row:
     return Row(
         name=ORIGINAL, candidate=ORIGINAL, precision="float32", score=score, loss=(0.0, 0.0, 0.0),
-        encoder_parameters=encoder_parameters(original), speeds=(), verdict=ORIGINAL,
+        encoder_parameters=encoder_parameters(original), encoder_bytes=encoder_bytes(original), speeds=(),
+        verdict=ORIGINAL,
     )  # fmt: skip
 
 
@@ -324,6 +328,7 @@ class _Measured:
             score=evaluation.scores[self._goal.name],
             loss=(loss.estimate, loss.low, loss.high),
             encoder_parameters=encoder_parameters(model),
+            encoder_bytes=encoder_bytes(model),
             speeds=tuple(speeds(self._original, model, self._instances, self._seconds)),
             verdict=loss.verdict(self._tolerance),
         )

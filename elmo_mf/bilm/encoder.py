@@ -24,6 +24,7 @@ from elmo_mf.bilm.lstm import BiLstmLayer, run_layers
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.packing import Packing, State
 from elmo_mf.bilm.runtime import PRECISIONS, Precision, supports
+from elmo_mf.bilm.small_types import load_small_types
 from elmo_mf.bilm.token_embeddings import read_token_embeddings
 from elmo_mf.bilm.token_layer import TokenLayer
 from elmo_mf.bilm.token_layers import token_layer
@@ -127,6 +128,8 @@ class Bilm(nn.Module):
             del lstms
             if self._has_only_copies:
                 cast(BiLstmLayer, self.layers[k]).keep_only_copies()
+        for module in self.modules():
+            module.register_load_state_dict_pre_hook(load_small_types)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_post_hook(_keep_only_copies_again)  # type: ignore[no-untyped-call]
         self.register_buffer("_bounds", layer.bounds(), persistent=False)
         self.carried_state: list[State] | None = None

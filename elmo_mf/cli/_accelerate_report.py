@@ -58,14 +58,14 @@ def _by_batch(row: Row, kind: str) -> list[float]:
 
 
 def _megabytes(row: Row) -> str:
-    return f"{4 * row.encoder_parameters / 1e6:.1f}"
+    return f"{row.encoder_bytes / 1e6:.1f}"
 
 
 def _legend(result: SearchResult) -> list[str]:
     batches = " and ".join(str(speed.batch) for speed in result.rows[-1].speeds)
     return [
         result.notes()[0],
-        "MB: size of the encoder's parameters in float32",
+        "MB: size of the encoder's parameters in an archive of this form",
         f"encoder, model: times as fast as the original, at batch sizes {batches}, measured alternately in one process",
         f"shown: whether the loss of this form and of all less compressed ones is shown to be at most "
         f"{result.tolerance:g}; *: written",

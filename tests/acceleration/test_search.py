@@ -109,8 +109,8 @@ def test_the_fastest_is_that_in_turns_with_the_original() -> None:
 def _row(precision: Any, loss: float, error: float, tolerance: float) -> Row:
     low, high = loss - 1.96 * error, loss + 1.96 * error
     return Row(
-        name="", candidate="", precision=precision, score=0, loss=(loss, low, high), encoder_parameters=1, speeds=(),
-        verdict=Loss(loss, low, high, 0).verdict(tolerance),
+        name="", candidate="", precision=precision, score=0, loss=(loss, low, high), encoder_parameters=1,
+        encoder_bytes=4, speeds=(), verdict=Loss(loss, low, high, 0).verdict(tolerance),
     )  # fmt: skip
 
 
@@ -133,7 +133,11 @@ def test_the_command(archives: Archives, tmp_path: Path, capsys: pytest.CaptureF
     del held
     assert "6 examples are too few" in printed and "is written" in printed
     report = json.loads((tmp_path / "r.json").read_text())
-    assert [row["name"] for row in report["rows"]][:2] == ["original", "dense"]
+    rows = {row["name"]: row["encoder_bytes"] for row in report["rows"]}
+    assert list(rows)[:2] == ["original", "dense"] and rows["original"] == 4 * report["rows"][0]["encoder_parameters"]
+    sizes = report["encoder_bytes"]
+    assert sizes == {"original": rows["original"], "result": rows[report["written"]]}
+    assert rows["given int8"] < rows["given"] < rows["dense"] and "in the archive: 0.0 MB (original: 0.0 MB)" in printed
     assert 1e8 < report["peak_memory_bytes"]["result"] < 1.5e9 and report["test"]["examples"] == 36
     assert "<svg" in (tmp_path / "p.svg").read_text()
     assert load_archive(out).model is not None and not (tmp_path / "fast.tar.gz.parts").exists()
@@ -159,8 +163,14 @@ def test_the_function(archives: Archives, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_without_data(archives: Archives, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    archive, out = archives("sst"), tmp_path / "fast.tar.gz"
-    assert main(["accelerate", str(archive), "--out", str(out), "--state", "zero", "--seconds", "0"]) == 0
+    archive, out, json_file = archives("sst"), tmp_path / "fast.tar.gz", tmp_path / "fast.json"
+    options = ["--state", "zero", "--precision", "int8", "--json", str(json_file), "--seconds", "0"]
+    assert main(["accelerate", str(archive), "--out", str(out), *options]) == 0
+    sizes = json.loads(json_file.read_text())["encoder_bytes"]
+    assert sizes["result"] < sizes["original"]
+    with open_archive(out) as opened:
+        stored = [numbers.nbytes for name, numbers in opened.state_dict().items() if ".bilm." in name]
+    assert sizes["result"] == sum(stored)
     assert "times as fast as AllenNLP's" in capsys.readouterr().out
     config = load_archive(out).config["model"].as_dict(quiet=True)
     assert config["text_field_embedder"]["token_embedders"]["elmo_mf"]["state"] == "zero"

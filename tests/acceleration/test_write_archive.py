@@ -6,6 +6,9 @@ import gzip
 import io
 import json
 import pickle
+import re
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,12 +25,15 @@ from elmo_mf.acceleration import (
     EncoderSettings,
     StockSettings,
     accelerated,
+    encoder_bytes,
     load_stock,
     open_archive,
     read_instances,
     write_accelerated,
     write_stock,
 )
+from elmo_mf.bilm.runtime import Precision
+from elmo_mf.bilm.runtime_settings import use_settings
 from elmo_mf.errors import InputError
 from elmo_mf.records import Compression
 from tests.acceleration.conftest import Archives
@@ -84,6 +90,101 @@ def test_predictions_stay(task: str, archives: Archives, tmp_path: Path) -> None
     config = fast.config.as_dict(quiet=True)
     assert str(original.parent) not in json.dumps(config["model"])
     assert '"elmo_characters"' not in json.dumps(config["dataset_reader"])
+
+
+FORMS = {
+    "dense": None,
+    "factors": Compression(method="svd", rank=3, targets="all", highway_rank=6),
+    "pruned": Compression(method="prune", rank=2, targets="all"),
+}
+
+
+def _encoder_state(archive: Path) -> dict[str, torch.Tensor]:
+    with open_archive(archive) as opened:
+        state = opened.state_dict()
+    return {name.partition(".bilm.")[2]: numbers for name, numbers in state.items() if ".bilm." in name}
+
+
+@pytest.mark.parametrize("quantized_numbers", [1, 1e9], ids=["gates in int8", "gates in bfloat16"])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("precision", ["int8", "bfloat16"])
+@pytest.mark.parametrize("task", ["sst", TAGGER], ids=["frozen", "fine-tuned"])
+def test_stored_in_the_precision(
+    task: str, precision: Precision, form: str, quantized_numbers: float, archives: Archives, tmp_path: Path
+) -> None:
+    """All matrices of products are in int8 or bfloat16, and the archive computes exactly what was measured."""
+    out, settings = tmp_path / "fast.tar.gz", EncoderSettings(FORMS[form], precision, "zero")
+    with open_archive(archives(task)) as opened, use_settings(quantized_numbers=quantized_numbers):
+        measured = accelerated(load_stock(opened, StockSettings()), settings)
+        write_accelerated(out, opened, measured, settings)
+        fast = load_archive(out)
+        data = _data(archives(task))
+        expected = _predictions(measured.model, measured.reader, data)
+        _assert_same(_predictions(fast.model, fast.validation_dataset_reader, data), expected, tolerance=0)
+    state = _encoder_state(out)
+    products = {name: numbers.dtype for name, numbers in state.items() if re.search(r"(left|right|weight)$", name)}
+    convolutions = {name for name in products if "convolutions" in name}
+    assert {products.pop(name) for name in convolutions} == {torch.float32}
+    assert set(products.values()) == {getattr(torch, precision)}
+    assert encoder_bytes(measured) == sum(numbers.nbytes for numbers in state.values())
+
+
+def test_in_another_process(archives: Archives, tmp_path: Path) -> None:
+    """AllenNLP's own command, with the plugin, predicts what was measured."""
+    original, out, outputs = archives(TAGGER), tmp_path / "fast.tar.gz", tmp_path / "outputs.jsonl"
+    settings, data = EncoderSettings(HALF, "int8", "zero"), _data(original)
+    with open_archive(original) as opened:
+        measured = accelerated(load_stock(opened, StockSettings()), settings)
+        write_accelerated(out, opened, measured, settings)
+    options = ["--use-dataset-reader", "--silent", "--output-file", str(outputs), "--include-package", "elmo_mf.plugin"]
+    command = [sys.executable, "-m", "allennlp", "predict", str(out), str(data), *options]
+    subprocess.run(command, check=True, capture_output=True)
+    predicted = [json.loads(line) for line in outputs.read_text().splitlines()]
+    expected = [measured.model.forward_on_instance(instance) for instance in measured.reader.read(str(data))]
+    assert [one["tags"] for one in predicted] == [one["tags"] for one in expected]
+    for ours, theirs in zip(predicted, expected, strict=True):
+        np.testing.assert_array_equal(np.float32(ours["logits"]), theirs["logits"])
+
+
+@pytest.fixture(scope="module")
+def in_int8(archives: Archives, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The members of an archive in int8."""
+    path = tmp_path_factory.mktemp("int8") / "fast.tar.gz"
+    _convert(archives("sst"), path, EncoderSettings(precision="int8"))
+    return _members(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (None, "found nothing"),
+        (lambda largest: largest.double(), "found torch.float64"),
+        (lambda largest: largest[:-1], r"found torch.float32 \(1, 1, 48\)"),
+        (lambda largest: -largest, "found numbers that are negative"),
+        (lambda largest: largest / 0, "found numbers that are negative or not finite"),
+    ],
+)
+def test_damaged_scales(change: Any, found: str, in_int8: dict[str, bytes], tmp_path: Path) -> None:
+    state = torch.load(io.BytesIO(in_int8["weights.th"]), weights_only=True)
+    (name,) = (name for name in state if name.endswith("layers.0.groups.0.input.left_largest"))
+    if change is None:
+        del state[name]
+    else:
+        state[name] = change(state[name])
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    path = _packed(tmp_path / "fast.tar.gz", {**in_int8, "weights.th": buffer.getvalue()})
+    with pytest.raises(
+        InputError, match=rf"weights: [a-z0-9._]*left_largest: {found}.*expected the largest magnitudes"
+    ):
+        load_archive(path)
+
+
+def test_truncated_weights(in_int8: dict[str, bytes], tmp_path: Path) -> None:
+    content = in_int8["weights.th"]
+    path = _packed(tmp_path / "fast.tar.gz", {**in_int8, "weights.th": content[: len(content) // 2]})
+    with pytest.raises(InputError, match="found weights that cannot be read"):
+        load_archive(path)
 
 
 def test_compressed(archives: Archives, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from elmo_mf.bilm.choices import PRECISIONS as PRECISIONS
 from elmo_mf.bilm.choices import Precision as Precision
+from elmo_mf.bilm.small_types import from_int8, scale_of, to_int8
 from elmo_mf.errors import InputError
 
 Activation = Literal["none", "sigmoid", "tanh"]
@@ -81,10 +82,9 @@ class QuantizedLinear:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None, dtype: torch.dtype = torch.float32) -> None:
-        self._largest = weight.abs().amax(dim=1, keepdim=True)
-        scale = _scale(weight)
-        self.weight = torch.ops.onednn.qlinear_prepack((weight / scale).round_().to(torch.int8).contiguous(), None)
-        self.scale = scale.view(-1)
+        whole, self._largest = to_int8(weight, 1)
+        self.weight = torch.ops.onednn.qlinear_prepack(whole.contiguous(), None)
+        self.scale = scale_of(self._largest).view(-1)
         self.zero_points = torch.zeros(len(weight), dtype=torch.int32)
         self.bias = (torch.zeros(len(weight)) if bias is None else bias).to(dtype)
         self.dtype = dtype
@@ -99,7 +99,7 @@ class QuantizedLinear:
     def plus(self, x: Tensor, add: Tensor) -> Tensor:
         """Multiply `x` (rows, in) and add `add` (rows, out) instead of the bias."""
         x = x.float()
-        scale = _scale(x)
+        scale = scale_of(x.abs().amax(dim=1, keepdim=True))
         # unsigned, around 128: oneDNN has no fast product of other integers
         quantized = (x / scale).round_().add_(128).to(torch.uint8)
         product = torch.ops.onednn.qlinear_pointwise(
@@ -108,25 +108,14 @@ class QuantizedLinear:
         return torch.addcmul(add, product, scale.to(self.dtype))
 
     def numbers(self) -> Tensor:
-        """Return the weight, see `Product`.
-
-        The largest magnitude of each output is exact: the product of 127 and the scale may be rounded to another, which
-        would have another scale.
-        """
-        whole = self.weight.to_dense().T
-        numbers = whole * self.scale.view(-1, 1)
-        return torch.where(whole.abs() == 127, self._largest * whole.sign(), numbers)
+        """Return the weight, see `Product`."""
+        return from_int8(self.weight.to_dense().T, self._largest)
 
 
 def unquantized(precision: Precision) -> torch.dtype:
     """Return the type of all weights that are not integers: with `int8` bfloat16 too, if the processor has it."""
     uses_bf16 = precision == "bfloat16" or (precision == "int8" and supports("bfloat16"))
     return torch.bfloat16 if uses_bf16 else torch.float32
-
-
-def _scale(rows: Tensor) -> Tensor:
-    """The divisor that brings each row into -127 to 127, (rows, 1)."""
-    return rows.abs().amax(dim=1, keepdim=True).div_(127).clamp_min_(1e-30)
 
 
 def tanh(values: Tensor, onednn_numbers: int) -> Tensor:
