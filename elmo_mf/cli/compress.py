@@ -79,14 +79,15 @@ def compress(
             files.options, files.weights, out=out, compression=compression, evaluation=evaluation, dense=dense,
             dtype=dtype, licence=licence,
         )  # fmt: skip
-    _print(result)
+    _print(result, dense)
     megabytes = result.weights.stat().st_size / 1e6
     if dense:
-        echo("the matrices are rebuilt: the result is as large and as fast as the dense encoder")
+        kind = "" if dtype == "float32" else f" in {dtype}"
+        echo(f"the matrices are rebuilt: the result is as large and as fast as the dense encoder{kind}")
     echo(f"wrote {out}/options.json, weights.hdf5 ({megabytes:.1f} MB), report.json and MODEL_CARD.md")
 
 
-def _print(result: CompressedCheckpoint) -> None:
+def _print(result: CompressedCheckpoint, dense: bool) -> None:
     from rich.table import Table
 
     from elmo_mf.cli._console import Console
@@ -108,7 +109,8 @@ def _print(result: CompressedCheckpoint) -> None:
     if result.report.rows:
         console.print(table)
         console.print(
-            "share: of the dense parameters; energy: 1 - error^2; inputs: error of the products with real inputs"
+            f"{'rank, params: of the factors; ' if dense else ''}share: of the dense parameters; energy: 1 - error^2; "
+            "inputs: error of the products with real inputs"
         )
     for line in result.notes():
         console.print(line, soft_wrap=True)

@@ -40,7 +40,7 @@ class CompressedCheckpoint(Tabular):
             options.
         dtype: Type of the stored weights.
         token_layer: Name of the ELMo's token layer.
-        report: Errors and sizes.
+        report: Errors and sizes of what was written.
         seconds: Time that it took without the distillation.
         distilled: Result of the distillation, if there was one.
     """
@@ -186,6 +186,7 @@ def _compress(
     licence: str | None,
 ) -> CompressedCheckpoint:
     parsed, before = _read(files, out, evaluation, compression)
+    hashed = None if compression is None else with_file_hashes(compression)
     # only now those that import torch: what was wrong so far is said at once
     from elmo_mf.bilm import Bilm
     from elmo_mf.compression._model_card import Source, write_compressed_card
@@ -196,7 +197,6 @@ def _compress(
     calibration = None if compression is None or compression.calibration is None else Path(compression.calibration)
     text = evaluation or calibration or CALIBRATION_TEXT
     calibration_sentences(text)  # raises if the text cannot be read
-    hashed = None if compression is None else with_file_hashes(compression)
     source = Source.of(files.options, files.weights, licence)
     distills = compression is not None and compression.distill is not None
     with exclusive(out, f"a result to {out}"):
@@ -206,11 +206,13 @@ def _compress(
             compressed = compress_elmo(before, parsed, compression, out / _DISTILLATION)
             noted = compressed.options.followed_by(compressed.applied(hashed).to_dict())
         after = compressed.weights
+        stored = after.dense() if dense else after
         with atomic_files(out, obsolete=[_DISTILLATION] if distills else []) as staging:
-            Bilm(noted, after.dense() if dense else after).save(staging, dtype)
-            if dtype in ROUNDED_DTYPES and not dense:  # the report is on what was stored
-                after = read_weights(staging / WEIGHTS, noted, files.vocabulary)
-            report = compression_report(before, after, parsed, text, compressed.unfactored, dtype)
+            Bilm(noted, stored).save(staging, dtype)
+            if dtype in ROUNDED_DTYPES:
+                stored = read_weights(staging / WEIGHTS, noted, files.vocabulary)
+            shaped = after if dense else stored  # rebuilt matrices are reported with the ranks of their factors
+            report = compression_report(before, shaped, parsed, text, compressed.unfactored, dtype, stored)
             rest = report, compressed.seconds, compressed.distilled
             result = CompressedCheckpoint(out, hashed, dtype, parsed.token_layer.title, *rest)
             write_json(staging / REPORT, result.to_dict())

@@ -155,6 +155,7 @@ def compression_report(
     text: Path = CALIBRATION_TEXT,
     unfactored: BilmWeights | None = None,
     dtype: str = "float32",
+    stored: BilmWeights | None = None,
 ) -> CompressionReport:
     """Compare compressed weights with the dense ones.
 
@@ -165,14 +166,16 @@ def compression_report(
         text: Text on which activations are compared, tokenised; the first 50,000 tokens are read.
         unfactored: Weights before the factorization, with which matrices are compared. Defaults to the dense ones.
         dtype: Type in which the compressed weights are stored, for their bytes. Defaults to float32.
+        stored: The compressed weights as they are stored, rounded or rebuilt, whose sizes and errors are reported.
+            Defaults to the compressed ones.
 
     Raises:
         InputError: The text cannot be read or has no words.
     """
-    smaller = options.with_cells(compressed.cells)
-    size = size_report(compressed, smaller, dense.cells, dtype)
-    matrices, highways = compressed_matrices(unfactored or dense, compressed, smaller, text)
-    before, after = (Bilm(*both).eval() for both in ((options, dense), (smaller, compressed)))
+    smaller, stored = options.with_cells(compressed.cells), stored or compressed
+    size = size_report(stored, smaller, dense.cells, dtype)
+    matrices, highways = compressed_matrices(unfactored or dense, compressed, smaller, text, stored)
+    before, after = (Bilm(*both).eval() for both in ((options, dense), (smaller, stored)))
     return CompressionReport(
         cells=(dense.cells, compressed.cells),
         matrices=matrices,
@@ -184,7 +187,11 @@ def compression_report(
 
 
 def compressed_matrices(
-    dense: BilmWeights, compressed: BilmWeights, options: BilmOptions, text: Path = CALIBRATION_TEXT
+    dense: BilmWeights,
+    compressed: BilmWeights,
+    options: BilmOptions,
+    text: Path = CALIBRATION_TEXT,
+    stored: BilmWeights | None = None,
 ) -> tuple[tuple[MatrixReport, ...], tuple[HighwayReport, ...]]:
     """Compare matrices before and after a compression, as `compression_report` does.
 
@@ -193,6 +200,7 @@ def compressed_matrices(
         compressed: Weights of the compressed encoder.
         options: Options of both.
         text: Tokenised text that gives the inputs of the matrices; the first 50,000 tokens are read.
+        stored: See `compression_report`.
 
     Returns:
         The matrices of the LSTMs that are not as they were, and the highway layers that were factorized.
@@ -201,8 +209,8 @@ def compressed_matrices(
         InputError: The text cannot be read or has no words.
     """
     size, covariances = size_report(compressed, options), input_covariances(dense, options, text)
-    highways = tuple(_highway_reports(dense, compressed, options, text))
-    return tuple(matrix_reports(dense, compressed, size, covariances)), highways
+    highways = tuple(_highway_reports(dense, compressed, stored or compressed, options, text))
+    return tuple(matrix_reports(dense, stored or compressed, size, covariances)), highways
 
 
 def matrix_reports(
@@ -215,8 +223,8 @@ def matrix_reports(
 
     Args:
         dense: Weights of the dense model.
-        compressed: Weights of the compressed model.
-        size: Size of the compressed model.
+        compressed: Weights of the compressed model, as factors or rebuilt.
+        size: Size of the compressed model, with the ranks of its factors.
         covariances: Input covariances of the dense model.
     """
     ranks = {row.place: row.rank for row in lstm_size(dense, 0, 0).matrices}
@@ -244,15 +252,15 @@ def _matrix_error(
 
 
 def _highway_reports(
-    dense: BilmWeights, compressed: BilmWeights, options: BilmOptions, text: Path
+    dense: BilmWeights, compressed: BilmWeights, stored: BilmWeights, options: BilmOptions, text: Path
 ) -> Iterator[HighwayReport]:
-    pairs = list(zip(*(highway_matrices(weights.token_layer) for weights in (dense, compressed)), strict=True))
-    if not any(isinstance(after, Factors) and not isinstance(before, Factors) for before, after in pairs):
+    layers = list(zip(*(highway_matrices(weights.token_layer) for weights in (dense, compressed, stored)), strict=True))
+    if not any(isinstance(after, Factors) and not isinstance(before, Factors) for before, after, _ in layers):
         return
     covariances = highway_input_covariances(dense, options, text)
-    for layer, ((before, after), covariance) in enumerate(zip(pairs, covariances, strict=True)):
+    for layer, ((before, after, kept), covariance) in enumerate(zip(layers, covariances, strict=True)):
         if isinstance(after, Factors):
-            dense_matrix, rebuilt = (to_dense(matrix).astype(np.float64) for matrix in (before, after))
+            dense_matrix, rebuilt = (to_dense(matrix).astype(np.float64) for matrix in (before, kept))
             yield HighwayReport(layer, _error(dense_matrix, rebuilt, after.rank, after.size, covariance))
 
 

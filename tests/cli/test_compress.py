@@ -11,7 +11,7 @@ import pytest
 
 from elmo_mf import Bilm, Compression
 from elmo_mf.cli.main import main
-from elmo_mf.compression import activation_error
+from elmo_mf.compression import activation_error, size_report
 from elmo_mf.compression.calibration import CALIBRATION_TEXT, calibration_sentences
 from tests.bilm.test_checkpoint import numbers_of
 from tests.io.test_atomic import in_a_child
@@ -158,12 +158,14 @@ def test_an_unknown_type(elmo_files: Files, tmp_path: Path, capsys: pytest.Captu
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("factorized", [True, False])
+@pytest.mark.parametrize("how", [[], ["--rank", "4"], ["--rank", "4", "--dense"]], ids=["alone", "factors", "rebuilt"])
 @pytest.mark.parametrize("dtype", ["int8", "int4"])
-def test_rounded_alone_or_with_factors(elmo_files: Files, tmp_path: Path, factorized: bool, dtype: str) -> None:
+def test_rounded_alone_or_with_factors(
+    elmo_files: Files, tmp_path: Path, how: list[str], dtype: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The report is on the numbers that were stored, and smaller than in float16."""
     files, out, halves = elmo_files(dim=64, projection_dim=16), tmp_path / "out", tmp_path / "halves"
-    how = ["--rank", "4"] if factorized else []
+    factorized = bool(how)
     assert main(["compress", *map(str, files), *how, "--dtype", dtype, "--out", str(out)]) == 0
     report, card = json.loads((out / "report.json").read_text()), (out / "MODEL_CARD.md").read_text()
     dense, own = Bilm.from_files(*files), Bilm.from_files(out / "options.json", out / "weights.hdf5")
@@ -172,6 +174,11 @@ def test_rounded_alone_or_with_factors(elmo_files: Files, tmp_path: Path, factor
     assert (report["compression"] is None) == (not factorized) == (not own.options.history)
     assert {"int8": "matrices of int8 with", "int4": "biLSTM in four bits"}[dtype] in card
     assert (f"rounded to {dtype}, not factorized" in card) == (not factorized)
+    size = size_report(own.weights(), own.options, dtype=dtype)
+    assert report["size"] == size.to_dict()
+    assert f"{size.encoder_bytes:,} bytes" in capsys.readouterr().out
+    assert f"| {size.lstm_parameters:,} of {size.lstm_dense_parameters:,} |" in card
+    assert {row["rank"] for row in report["matrices"]} == {4 if factorized else None}
     if not factorized:
         assert found.overall < {"int8": 0.02, "int4": 0.2}[dtype]
     own.save(halves, "float16")
