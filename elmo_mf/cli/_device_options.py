@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
+from elmo_mf.cli._option_names import options_named
+from elmo_mf.devices import check_device
+
 if TYPE_CHECKING:
     import torch
 
@@ -18,6 +21,11 @@ class DeviceOptions:
 
     device: Annotated[str, Option(help="cpu, cuda or cuda:N.")] = "cpu"
     threads: Annotated[int | None, Option(min=1, help="Number of CPU threads.")] = None
+
+    def __post_init__(self) -> None:
+        """Reject what cannot be a device before anything is imported for the command's work."""
+        with options_named(self.option_names()):
+            check_device(self.device)
 
     def use(self) -> torch.device:
         """Set the number of threads and return the device, after a first allocation on it.
