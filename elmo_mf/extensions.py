@@ -50,7 +50,7 @@ def include(names: Iterable[str | Path]) -> None:
             _include_file(path)
         else:
             with _on_path(Path.cwd()):
-                _include_module(name, f"--include: {name}")
+                _include_module(name, f"include: {name}")
 
 
 def included_folders() -> list[Path]:
@@ -97,7 +97,7 @@ def installed_folders(group: Group) -> list[Path]:
 def _include_file(path: Path) -> None:
     if path.suffix != ".py" or not path.exists():
         found = path if path.exists() else f"{path}, which does not exist"
-        raise InputError(f"--include: found {found}, expected {_EXPECTED}")
+        raise InputError(f"include: found {found}, expected {_EXPECTED}")
     source = read_bytes(path, "Python file", "one with methods to include", most=_MOST_BYTES)
     file = path.resolve()
     name = f"elmo_mf_included_{hashlib.sha256(bytes(file) + source).hexdigest()[:16]}"

@@ -132,7 +132,7 @@ def upload_elmo(
 
 def _check_private(repository: str, info: Any, private: bool) -> None:
     if private and not info.private:
-        raise InputError(f"{repository}: found a public repository, expected a new or a private one for --private")
+        raise InputError(f"{repository}: found a public repository, expected a new or a private one")
 
 
 @contextmanager

@@ -172,7 +172,7 @@ def goal_of(wanted: str | None, validation_metric: Any, known: Sequence[str]) ->
     name = wanted or (validation_metric if isinstance(validation_metric, str) else f"-{LOSS}")
     bare = name.lstrip("+-")
     if bare not in known:
-        raise InputError(f"--metric: found {bare}, {one_of(bare, sorted(known))}")
+        raise InputError(f"metric: found {bare}, {one_of(bare, sorted(known))}")
     return Goal(bare, not name.startswith("-") and bare != LOSS)
 
 

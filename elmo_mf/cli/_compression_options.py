@@ -97,7 +97,7 @@ class CompressionOptions:
 
     def option_names(self) -> Mapping[str, str]:
         """Map keys of a compression to the options that set them."""
-        return COMPRESSION
+        return COMPRESSION | {"include": "--include"}
 
     def _more(self) -> dict[str, Any]:
         return {"highway_rank": number_or_budget("--highway-rank", self.highway_rank), "allocation": self.allocation}

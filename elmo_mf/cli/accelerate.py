@@ -83,7 +83,7 @@ class SearchOptions:
 
     def option_names(self) -> Mapping[str, str]:
         """Map settings of a search to the options that set them."""
-        return {name: f"--{name}" for name in ("data", "test", "text", "batch")}
+        return {name: f"--{name}" for name in ("data", "test", "text", "batch", "metric")}
 
     def settings(self) -> SearchSettings | None:
         """Return what to measure, if there are data."""

@@ -71,7 +71,7 @@ class EncoderOptions:
 
     def option_names(self) -> Mapping[str, str]:
         """Map keys of a compression to the options that set them."""
-        return COMPRESSION | {"compression.rank": "--ranks", "size": "--size"}
+        return COMPRESSION | {"compression.rank": "--ranks", "size": "--size", "include": "--include"}
 
     def compressions(self) -> list[Compression]:
         """Return the compressions to time against the dense encoder."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from elmo_mf.cli import _completion
+from elmo_mf.cli._option_names import options_named
 from elmo_mf.cli._output_options import Force, check_unused
 from elmo_mf.cli._progress_bar import progress_bar
 from elmo_mf.cli._terminal import echo
@@ -55,7 +56,9 @@ def fetch(
     folder = out or (Path(kind) if kind == "words" else Path(kind) / name)
     check_folder("--out", folder)
     check_unused(foreign_files(CATALOGUES[kind][name], folder), force)
-    if not download_entry(kind, name, folder, mirror):
+    with options_named({"mirror": "--mirror"}):
+        new = download_entry(kind, name, folder, mirror)
+    if not new:
         echo(f"{folder}: all files are present")
 
 

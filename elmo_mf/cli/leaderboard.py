@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from elmo_mf.cli._option_names import options_named
 from elmo_mf.cli._output_options import Force, check_own
 from elmo_mf.cli._terminal import echo
 from elmo_mf.errors import InputError
@@ -59,12 +60,14 @@ def leaderboard(
         _serve(folder, port, margin)
         return
     kinds = export.split(",") if export else []
-    check_kinds(kinds)
+    with options_named({"export": "--export"}):
+        check_kinds(kinds)
     check_records(folder)
     check_own({folder / "README.md": "# Leaderboard\n", folder / "index.html": "<title>elmo-mf leaderboard<"}, force)
     from elmo_mf.leaderboard import write_reports
 
-    written, boards = write_reports(folder, kinds, margin)
+    with options_named({"export": "--export"}):
+        written, boards = write_reports(folder, kinds, margin)
     shown = "".join(_print(board) for board in boards)
     for sign, meaning in _LEGEND.items():
         if sign in shown:

@@ -12,7 +12,7 @@ from typer import Argument, Context, Option
 from elmo_mf.cli import _completion
 from elmo_mf.cli._compression_options import budget, rank
 from elmo_mf.cli._device_options import DeviceOptions
-from elmo_mf.cli._option_names import COMPRESSION
+from elmo_mf.cli._option_names import COMPRESSION, options_named
 from elmo_mf.cli._output_options import Force, check_unused
 from elmo_mf.cli._start_options import StartOptions, given_names
 from elmo_mf.cli._terminal import echo
@@ -154,7 +154,8 @@ def pretrain(
     device = where.use()
     if settings.mixed == "float16" and device.type == "cpu":
         raise InputError("--mixed: found float16 on a CPU, expected bfloat16, or float16 on a GPU")
-    log = None if tracker is None else tracker_named(tracker, out)
+    with options_named({"tracker": "--tracker"}):
+        log = None if tracker is None else tracker_named(tracker, out)
     with exclusive(out, f"the run in {out}"):
         trainer = Trainer(train, valid, out, settings, vocabulary, device, start)
         check_space("--out", out, trainer.size())

@@ -90,8 +90,8 @@ class GridOptions:
     def option_names(self) -> Mapping[str, str]:
         """Return the options that are given, by the keys of a sweep or of its compressions that they set."""
         keys = {"tasks": "tasks", "limit": "sweep.limit", "seeds": "sweep.seeds", "ranks": "compression.rank",
-                "methods": "compression.method", "targets": "compression.targets"}  # fmt: skip
-        return {key: f"--{name}" for name, key in keys.items() if getattr(self, name) is not None}
+                "methods": "compression.method", "targets": "compression.targets", "include": "include"}  # fmt: skip
+        return {key: f"--{name}" for name, key in keys.items() if getattr(self, name) not in (None, [])}
 
     def _lists(self, *names: str) -> Iterator[tuple[str, str]]:
         return ((name, value) for name in names if (value := getattr(self, name)) is not None)
@@ -247,8 +247,8 @@ def sweep(
     if missing and (fetch or mode.dry_run):
         _report_without_files(spec, missing, mode)
         return
-    log = None if tracker is None else tracker_named(tracker, output)
-    with options_named({"output": "--output"}):
+    with options_named({name: f"--{name}" for name in ("output", "tracker", "retime", "ray")}):
+        log = None if tracker is None else tracker_named(tracker, output)
         plan = plan_sweep(spec, output, _download if fetch and not only_report else None)
         if only_report:
             _report(plan, mode)

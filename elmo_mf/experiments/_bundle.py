@@ -48,7 +48,7 @@ class Bundle:
         size = sum(path.stat().st_size for path in self.paths.values())
         if size > max_bytes:
             raise InputError(
-                f"--ray: found {size:,} bytes of weights and data, expected at most {max_bytes:,} to send; "
+                f"ray: found {size:,} bytes of weights and data, expected at most {max_bytes:,} to send; "
                 "cut the data with limit"
             )
 

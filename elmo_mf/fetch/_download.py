@@ -62,8 +62,8 @@ def download(
     where = source.url if mirror is None else f"{mirror.rstrip('/')}/{source.name}"
     if "://" in where:
         if not _is_safe(where, where):
-            option = "" if mirror is None else "--mirror: "
-            raise InputError(f"{option}found {where.split('://')[0]}://, expected https or a folder")
+            place = "" if mirror is None else "mirror: "
+            raise InputError(f"{place}found {where.split('://')[0]}://, expected https or a folder")
         _Remote(where, folder / f"{source.name}.part", sha256, source.size, advance).fetch(path)
     else:
         _copy(Path(where), path, advance)

@@ -267,7 +267,7 @@ class Trainer:
         return self.settings.patience is not None and self._epochs_since_best() >= self.settings.patience
 
     def _check_finite(self, what: str, value: float) -> None:
-        rate = f"try a --learning-rate below {self.settings.learning_rate:g} or a lower --grad-norm in another --out"
+        rate = f"try a learning rate below {self.settings.learning_rate:g} or a lower grad_norm in another folder"
         saved = f"{self.folder / CHECKPOINT} has step {self.saved}" if self.saved else "no step was saved"
         check_finite(f"step {self.step + 1} of {self.steps}: {what}", value, f"{rate}; {saved}")
 

@@ -89,7 +89,7 @@ class PretrainSettings(BaseModel):
         from elmo_mf.bilm.options import BilmOptions
 
         if self.architecture is not None:
-            return BilmOptions.from_dict(dict(self.architecture), "--options")
+            return BilmOptions.from_dict(dict(self.architecture), "architecture")
         return BilmOptions.from_dict(
             {
                 "lstm": {

@@ -109,7 +109,7 @@ def load_state(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
         ) from None
     if stored != identity:
         differing = _difference(stored, identity)
-        raise InputError(f"{path}: found a run with other {differing}; expected the same, or an empty --out folder")
+        raise InputError(f"{path}: found a run with other {differing}; expected the same, or an empty output folder")
     return state
 
 

@@ -87,7 +87,7 @@ def test_too_large(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(bytes(600))
         bundle.add(str(tmp_path / name))
     bundle.check_size(1200)
-    with pytest.raises(InputError, match=r"^--ray: found 1,200 bytes .*1,199"):
+    with pytest.raises(InputError, match=r"^ray: found 1,200 bytes .*1,199"):
         bundle.check_size(1199)
 
 

@@ -140,9 +140,9 @@ def test_what_does_not_read_is_not_put_in_place(server: Server, tmp_path: Path) 
         ("{}/gone.bin", None, r"gone.bin: found 404"),
         ("http://127.0.0.1:1/big.bin", None, r"127.0.0.1:1/big.bin: .*ConnectionError"),
         ("{}/big.bin", "gone", r"gone/big.bin: "),
-        ("{}/big.bin", "ftp://x", r"--mirror: found ftp://"),
-        ("{}/big.bin", "http://example.org", r"--mirror: found http://"),
-        ("{}/big.bin", "file:///etc", r"--mirror: found file://"),
+        ("{}/big.bin", "ftp://x", r"^mirror: found ftp://"),
+        ("{}/big.bin", "http://example.org", r"^mirror: found http://"),
+        ("{}/big.bin", "file:///etc", r"^mirror: found file://"),
         ("http://example.org/big.bin", None, r"found http://"),
     ],
 )

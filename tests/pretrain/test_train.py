@@ -373,7 +373,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(
         run.run(spoil)
     message = str(error.value)
     assert message.startswith(f"step 5 of {run.steps}: {'loss' if what == 'loss' else 'norm of the gradients'}: found ")
-    assert "try a --learning-rate below 0.01" in message and message.endswith("checkpoint.pt has step 4")
+    assert "try a learning rate below 0.01" in message and message.endswith("checkpoint.pt has step 4")
     again = trainer(texts, tmp_path / "out")
     assert again.step == 4 and all(
         torch.equal(value, good[0][name]) for name, value in again.model.state_dict().items()

@@ -86,7 +86,7 @@ def test_stale_is_what_was_timed_elsewhere(tiny_sweep: TinySweep, tmp_path: Path
     with pytest.raises(InputError, match=r"trainer.cuda_device: found 99"):
         picked("stale", elsewhere, 1)(record)
     assert _retime(spec, out, "all")[1].seen
-    with pytest.raises(InputError, match="--retime: found 'stales'"):
+    with pytest.raises(InputError, match=r"^retime: found 'stales'"):
         picked("stales", spec, 1)
 
 

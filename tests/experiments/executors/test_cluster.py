@@ -117,5 +117,5 @@ def _broken(folder: Path, output: Path, report: Report) -> Result[Measurements]:
 
 
 def test_no_such_cluster() -> None:
-    with pytest.raises(InputError, match=r"--ray: .*127\.0\.0\.1:1 "):
+    with pytest.raises(InputError, match=r"^ray: .*127\.0\.0\.1:1 "):
         connect("127.0.0.1:1")
