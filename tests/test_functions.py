@@ -48,6 +48,10 @@ def test_keys_of_sweeps_are_typed() -> None:
         (lambda: accelerate_archive("gone.tar.gz", "x"), "gone.tar.gz: no such model archive"),
         (lambda: accelerate_archive("gone.tar.gz", "x", stock=True), "stock: found it without a compression"),
         (lambda: accelerate_archive("x", "y", search=SearchSettings("gone")), "data: found gone"),
+        (
+            lambda: accelerate_archive("x", "y", search=SearchSettings(__file__, calibration="gone")),
+            "calibration: found gone",
+        ),
         (lambda: accelerate_archive("x", "y", search=SearchSettings(__file__, batch=2)), "batch: found 2"),
         (lambda: compress_checkpoint("weights/demo", out="x"), "compression: found none"),
         (lambda: compress_checkpoint("weights/demo", out="x", dtype="int7"), "dtype: found int7"),

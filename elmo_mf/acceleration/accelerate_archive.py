@@ -177,7 +177,7 @@ def accelerate_archive(
         >>> fast = accelerate_archive("model.tar.gz", "faster.tar.gz", search=data)  # doctest: +SKIP
     """
     source, out, encoder = Path(archive), Path(out), encoder or EncoderSettings()
-    named = () if search is None else (search.data, search.test, search.text)
+    named = () if search is None else (search.data, search.test, search.text, search.calibration)
     options = None if elmo_options is None else Path(elmo_options)
     check_output("out", out, [None if path is None else Path(path) for path in (source, options, *named)])
     if search is not None:
@@ -246,7 +246,8 @@ class _Task:
         return tuple(".".join(map(str, place)) for place in self.original.embedders)
 
     def _candidates(self, settings: SearchSettings) -> list[Candidate]:
-        tried = candidates(self.encoder.dense, None if settings.text is None else Path(settings.text))
+        texts = (None if text is None else Path(text) for text in (settings.text, settings.calibration))
+        tried = candidates(self.encoder.dense, *texts)
         if self.encoder.compression is not None:
             tried = [tried[0], Candidate("given", self.encoder.in_float32, tried[0].precisions)]
         return [replace(one, precisions=("float32",)) for one in tried] if self.stock else tried

@@ -161,16 +161,18 @@ class SearchResult(Tabular):
         )
 
 
-def candidates(settings: EncoderSettings, text: Path | None = None) -> list[Candidate]:
+def candidates(settings: EncoderSettings, text: Path | None = None, calibration: Path | None = None) -> list[Candidate]:
     """List the forms to try, from mild to harsh: dense, and within ever smaller budgets.
 
     Args:
         settings: State policy and word cache of all candidates.
         text: Text on which the compressed ones are distilled; None for no distillation.
+        calibration: Text to which they are fitted. Defaults to `text`, and else to the one of this package.
 
     Returns:
         The dense encoder, then one candidate for each of `SHARES`.
     """
+    fitted_to = calibration or text
     known: tuple[Precision, ...] = ("int8", "bfloat16")
     precisions: tuple[Precision, ...] = ("float32", *[name for name in known if supports(name)][:1])
     tried = [Candidate("dense", settings, precisions)]
@@ -180,6 +182,7 @@ def candidates(settings: EncoderSettings, text: Path | None = None) -> list[Cand
             targets="joint+projection",
             budget={"share": share},
             highway_rank="budget",
+            calibration=None if fitted_to is None else str(fitted_to),
             distill=None if text is None else Distillation(text=str(text)),
         )
         name = f"{100 * share:g} %" + (" distilled" if text is not None else "")

@@ -24,6 +24,8 @@ class SearchSettings:
         batch: Batch size whose speed decides, 1 or 32. Defaults to 1.
         seconds: Duration of each measurement of speed in seconds. Defaults to 2.
         limit: Number of examples of `data` to use. Defaults to all.
+        calibration: Tokenised text to which the compressed forms are fitted, best like the model's own. Defaults to
+            `text`, and else to the short general one that comes with this package.
     """
 
     data: str | Path
@@ -34,12 +36,13 @@ class SearchSettings:
     batch: int = 1
     seconds: float = 2.0
     limit: int | None = None
+    calibration: str | Path | None = None
 
     def check(self) -> None:
         """Raise an `InputError` if a file is missing or no speed is measured at the batch size."""
         if self.batch not in BATCHES:
             raise InputError(f"batch: found {self.batch}, expected {' or '.join(map(str, BATCHES))}")
-        for name in ("data", "test", "text"):
+        for name in ("data", "test", "text", "calibration"):
             path = getattr(self, name)
             if path is not None and not Path(path).exists():
                 raise InputError(f"{name}: found {path}, which does not exist, expected a file")

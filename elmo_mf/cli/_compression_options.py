@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +17,7 @@ from elmo_mf.errors import InputError
 if TYPE_CHECKING:
     from elmo_mf.records import Compression
 
+_DISTILL_STEPS = 1000
 _BUDGETS = ("parameters", "bytes", "multiply_adds")
 
 
@@ -68,11 +69,12 @@ class CompressionOptions:
 
     include: Include = field(default_factory=list)
 
-    def compression(self, dtype: str = "float32") -> Compression | None:
+    def compression(self, dtype: str = "float32", allowed: Container[str] = ()) -> Compression | None:
         """Return the compression, or None if no option asks for one.
 
         Args:
             dtype: Type of the weights that are written, whose bytes a budget counts. Defaults to float32.
+            allowed: Fields whose options mean something without a compression too. Defaults to none.
 
         Raises:
             InputError: A value is wrong, both a rank and a budget are given, or an option needs one of them.
@@ -89,10 +91,12 @@ class CompressionOptions:
         if self.rank is not None or self.budget is not None:
             size = {"rank": rank(self.rank), "budget": budget(self.budget, dtype)}
             return read_compression({"method": self.method, "targets": self.targets, **size, **more})
-        for option, value, default in (("--method", self.method, "svd"), ("--targets", self.targets, "all")):
-            if value != default:
-                raise InputError(f"{option} requires --rank or --budget")
+        given = [name for name, default in (("method", "svd"), ("targets", "all")) if getattr(self, name) != default]
         alone = any(more.get(key) is not None for key in ("cells", "highway_rank"))
+        if not alone:  # otherwise the compression itself says what it cannot have
+            given += [name for name, value in more.items() if name not in allowed and value != default_of(name)]
+        for name in given:
+            raise InputError(f"{COMPRESSION[f'compression.{name}']} requires --rank or --budget")
         return read_compression(more) if alone else None
 
     def option_names(self) -> Mapping[str, str]:
@@ -144,10 +148,12 @@ class AllCompressionOptions(CompressionOptions):
     ] = None
     distill_steps: Annotated[
         int, Option(min=1, help="Number of distillation steps; an interrupted run is resumed.")
-    ] = 1000
+    ] = _DISTILL_STEPS
     allow_larger: Annotated[bool, Option(help="Accept ranks that save no parameters.")] = False
 
     def _more(self) -> dict[str, Any]:
+        if self.distill is None and self.distill_steps != _DISTILL_STEPS:
+            raise InputError("--distill-steps requires --distill")
         return super()._more() | {
             "cells": number_or_budget("--cells", self.cells),
             "granularity": self.granularity,
@@ -160,6 +166,13 @@ class AllCompressionOptions(CompressionOptions):
             "distill": self.distill and {"text": str(self.distill), "steps": self.distill_steps},
             "allow_larger": self.allow_larger,
         }
+
+
+def default_of(name: str) -> Any:
+    """Return the default value of a field of `Compression`."""
+    from elmo_mf.records import Compression
+
+    return Compression.model_fields[name].get_default(call_default_factory=True)
 
 
 def check_no_gradients(method: str) -> None:

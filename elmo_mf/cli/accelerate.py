@@ -64,7 +64,10 @@ class SearchOptions:
 
     data: Annotated[
         Path | None,
-        Option(help="Labelled data in the training data's format, on which to search for the fastest form."),
+        Option(
+            help="Labelled data in the training data's format, on which to search for the fastest form. --calibration "
+            "with text like the model's own makes small forms lose less."
+        ),
     ] = None
     tolerance: Annotated[float, Option(min=0, help="Largest acceptable loss in points: hundredths of the metric.")] = (
         0.5
@@ -83,14 +86,26 @@ class SearchOptions:
 
     def option_names(self) -> Mapping[str, str]:
         """Map settings of a search to the options that set them."""
-        return {name: f"--{name}" for name in ("data", "test", "text", "batch", "metric")}
+        return {name: f"--{name}" for name in ("data", "test", "text", "batch", "metric", "calibration")}
 
-    def settings(self) -> SearchSettings | None:
-        """Return what to measure, if there are data."""
+    def settings(self, calibration: Path | None) -> SearchSettings | None:
+        """Return what to measure, if there are data.
+
+        Args:
+            calibration: Text to which the compressed forms are fitted; None for the default.
+        """
         if self.data is None:
             return None
         return SearchSettings(
-            self.data, self.tolerance, self.metric, self.text, self.test, self.batch, self.seconds, self.limit
+            self.data,
+            self.tolerance,
+            self.metric,
+            self.text,
+            self.test,
+            self.batch,
+            self.seconds,
+            self.limit,
+            calibration,
         )
 
 
@@ -131,8 +146,8 @@ def accelerate(
     figure.check((*inputs, out))
     if not search_folder(out).exists():  # otherwise an interrupted search is resumed
         check_unused([out, json_file, figure.plot], force)
-    _check(model, searched, figure, run)
-    compression = how.compression()
+    _check(model, searched, how.calibration, figure, run)
+    compression = how.compression(allowed=() if searched.data is None else ("calibration",))
     if stock and compression is None and searched.data is None:
         raise InputError("--stock requires one of --rank, --budget or --highway-rank")
     if stock and how.cells is not None:
@@ -142,7 +157,7 @@ def accelerate(
     from elmo_mf.cli._accelerate_report import print_result
 
     result = accelerate_archive(
-        model, out, run.settings(compression), searched.settings(), elmo_options=run.elmo_options,
+        model, out, run.settings(compression), searched.settings(how.calibration), elmo_options=run.elmo_options,
         packages=run.include_package or (), stock=stock, seconds=searched.seconds,
     )  # fmt: skip
     print_result(result)
@@ -156,12 +171,14 @@ def accelerate(
         echo("use it with: allennlp predict --include-package elmo_mf.plugin " + str(out) + " ...")
 
 
-def _check(model: Path, searched: SearchOptions, figure: PlotOptions, run: RunOptions) -> None:
+def _check(
+    model: Path, searched: SearchOptions, calibration: Path | None, figure: PlotOptions, run: RunOptions
+) -> None:
     """Check options and files, those first that need not wait for an import."""
     for option, given in (("--test", searched.test), ("--text", searched.text), ("--plot", figure.plot)):
         if given is not None and searched.data is None:
             raise InputError(f"{option} requires --data")
-    measured = searched.settings()
+    measured = searched.settings(calibration)
     if measured is not None:
         measured.check()
     if not model.exists():

@@ -24,6 +24,7 @@ from elmo_mf.acceleration import (
     Speed,
     StockSettings,
     accelerate_archive,
+    candidates,
     fastest,
     in_sequence,
     load_stock,
@@ -72,6 +73,20 @@ def test_a_search_stops_at_what_is_worse_and_resumes(archives: Archives, tmp_pat
     again = run()
     assert again.rows[1] == first.rows[1] and scored == ["scoring original", "scoring harsh"]
     assert [row.score for row in again.rows] == [row.score for row in first.rows]
+
+
+@pytest.mark.parametrize(
+    ("text", "calibration", "expected"),
+    [(None, None, None), ("text", None, "text"), (None, "own", "own"), ("text", "own", "own")],
+)
+def test_forms_are_fitted_to_text_like_the_models(text: str | None, calibration: str | None, expected: str) -> None:
+    given = (None if path is None else Path(path) for path in (text, calibration))
+    dense, *compressed = candidates(EncoderSettings(), *given)
+    assert dense.settings.compression is None and len(compressed) > 2
+    for one in compressed:
+        compression = one.settings.compression
+        assert compression is not None and compression.calibration == expected
+        assert (compression.distill is None) == (text is None)
 
 
 def test_many_forms_are_not_many_chances() -> None:

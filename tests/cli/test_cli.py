@@ -202,6 +202,10 @@ def test_compress_and_distill(elmo_files: Files, tmp_path: Path, capsys: pytest.
         (["--rank", "2", "--budget", "100"], "--rank and --budget are"),
         (["--highway-rank", "2", "--targets", "input"], "--targets requires"),
         (["--highway-rank", "2", "--method", "prune"], "--method requires"),
+        (["--dtype", "int8", "--layers", "0"], "--layers requires --rank or --budget"),
+        (["--dtype", "int8", "--setting", "ridge=1"], "--setting requires --rank or --budget"),
+        (["--dtype", "int8", "--calibration", "README.md"], "--calibration requires --rank or --budget"),
+        (["--rank", "2", "--distill-steps", "9"], "--distill-steps requires --distill"),
         (["--rank", "2", "--highway-rank", "half"], "--highway-rank: found 'half'"),
         (
             ["--rank", "2", "--highway-rank", "budget"],
