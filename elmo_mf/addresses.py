@@ -17,9 +17,9 @@ _OF_AN_ELMO = ["*.json", "*.hdf5", "*.h5", "vocab*", "*.md"]  # files of a repos
 def local_path(path: str | Path) -> str:
     """Return the local path of a file that is given by a path or a URL.
 
-    A leading `~` and `file://` are expanded; the path need not exist. The embedded ELMos `weights/demo`, `weights/base`
-    and `weights/books` are found from any folder. URLs (`http`, `https`, `s3` and `gs`) are downloaded into AllenNLP's
-    cache; AllenNLP is imported for these only. From the Hugging Face Hub,
+    A leading `~` and `file://` are expanded; the path need not exist. The embedded ELMos `weights/demo`,
+    `weights/base`, `weights/books` and `weights/quarter` are found from any folder. URLs (`http`, `https`, `s3` and
+    `gs`) are downloaded into AllenNLP's cache; AllenNLP is imported for these only. From the Hugging Face Hub,
     `hf://USER/NAME/FILE` is a file and `hf://USER/NAME` a folder with the files of an ELMo, in the client's own cache;
     `@REVISION` may follow NAME.
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
-_EMBEDDED = tuple(("weights", name) for name in ("demo", "base", "books"))
+_EMBEDDED = tuple(("weights", name) for name in ("demo", "base", "books", "quarter"))
 
 
 def share() -> Path:

@@ -115,7 +115,7 @@ def _gpu_ratios(label: str) -> list[float]:
 
 
 def _embedded() -> Iterator[str]:
-    for name in ("demo", "base", "books"):
+    for name in ("demo", "base", "books", "quarter"):
         training = json.loads((DOCS.parent / "weights" / name / "pretrain.json").read_text(encoding="utf-8"))
         size = (DOCS.parent / "weights" / name / "weights.hdf5").stat().st_size / 1e6
         held_out = training["held_out_perplexity"]
@@ -257,6 +257,16 @@ def _scores() -> Iterator[str]:
     assert abs(quarter["difference"] - rounded["difference"]) < 3e-4
     yield f"({rounded['megabytes']:.2f} MB) as in float32 ({quarter['megabytes']:.2f} MB)"
     yield f"loses nothing in {int8['megabytes']:.2f} MB"
+    small, same = probe["smaller ELMo, from scratch"], probe[f"{_JOINT} budget 25%"]
+    scratch = json.loads((DOCS.parent / "weights" / "quarter" / "pretrain.json").read_text(encoding="utf-8"))
+    base = json.loads((DOCS.parent / "weights" / "base" / "pretrain.json").read_text(encoding="utf-8"))
+    assert scratch["train_sha256"] == base["train_sha256"] and abs(small["parameters"] / same["parameters"] - 1) < 0.01
+    scores = board("wikitext2-bilm", "base")
+    by_loss = scores["cells budget kfac_svd joint+projection in order budget 25% by loss"]["score"]
+    from_scratch = scores["smaller ELMo, from scratch"]["score"]
+    yield f"perplexity of {from_scratch:.1f} and loses {-100 * small['difference']:.1f}"
+    yield f"{scores[f'{_JOINT} budget 25%']['score']:.1f} by `whitened_svd` and loses {-100 * same['difference']:.1f}"
+    yield f"and {by_loss:.1f} with `kfac_svd`"
     faster = (row["encoder_32_original"] for row in (quarter, int8))
     yield "low rank: {:.1f} times AllenNLP's at batch 32, against {:.1f} with int8 alone".format(*faster)
     yield f"at rank 32 by {lost[_SVD] - lost['whitened_svd all rank 32']:.1f} points"

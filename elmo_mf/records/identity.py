@@ -107,10 +107,15 @@ class Scoring(Data):
         return self.metrics[self.primary] == "higher"
 
 
+STORED_TYPES: dict[Precision | None, StoredType] = {
+    None: "float32", "bfloat16": "float16", "int8": "int8", "int4": "int4",
+}  # fmt: skip
+"""Type in which the weights of each precision are stored."""
+
+
 def precision_of(dtype: StoredType) -> Precision | None:
     """Return the precision whose weights are stored in a type; None for float32."""
-    precisions: dict[StoredType, Precision] = {"float16": "bfloat16", "int8": "int8", "int4": "int4"}
-    return precisions.get(dtype)
+    return next(precision for precision, stored in STORED_TYPES.items() if stored == dtype)
 
 
 class EncoderIdentity(Data):

@@ -25,9 +25,8 @@ from elmo_mf.errors import InputError
 from elmo_mf.experiments import MAX_JSON_BYTES, Workspace, last_names
 from elmo_mf.io.reading import read_bytes
 from elmo_mf.io.validation import validated_json
-from elmo_mf.records import identity as records
 from elmo_mf.records.base_model import Data, Number, PositiveInt
-from elmo_mf.records.identity import EncoderIdentity, unless_first
+from elmo_mf.records.identity import STORED_TYPES, EncoderIdentity, unless_first
 from elmo_mf.records.record import ActivationError, ElmoInfo, HighwayLayer, Latency, LstmMatrix, Size
 from elmo_mf.records.run import Run
 from elmo_mf.tasks import _shuffled
@@ -99,10 +98,6 @@ def encoder_of(spec: SweepSpec, run: Run, workspace: Workspace, gradients: TaskG
     return replace(workspace.cache.load("encoders", run.encoder_id[:32], make, _read), precision=product_precision(run))
 
 
-_STORED: dict[records.Precision | None, str] = {None: "float32", "bfloat16": "float16", "int8": "int8", "int4": "int4"}
-"""Type in which the weights of each precision are stored."""
-
-
 def product_precision(run: Run) -> Precision:
     """Return the precision of the products of a run's encoder."""
     precision = run.identity.precision
@@ -124,7 +119,7 @@ def measured_encoder(
     """
     return MeasuredEncoder(
         size=Size.model_validate(
-            size_report(bilm.weights(), bilm.options, report.cells, _STORED[run.identity.precision]).to_dict()
+            size_report(bilm.weights(), bilm.options, report.cells, STORED_TYPES[run.identity.precision]).to_dict()
         ),
         activation_error=error,
         matrices=report.matrices,
@@ -202,7 +197,7 @@ def _make(spec: SweepSpec, run: Run, workspace: Workspace, gradients: TaskGradie
     matrices, highways = compressed_matrices(compressed.unfactored, compressed.weights, smaller, text)
     workspace.cache.make_room(4 * size_report(compressed.weights, smaller).encoder_parameters)
     noted = with_history(smaller, compressed.applied(compression))
-    stored = _STORED[run.identity.precision]
+    stored = STORED_TYPES[run.identity.precision]
     Bilm(noted, compressed.weights).save(folder, stored if stored in ROUNDED_DTYPES else "float32")
     report = EncoderReport(
         matrices=[LstmMatrix.model_validate(matrix.to_dict()) for matrix in matrices],

@@ -24,7 +24,7 @@ def test_embedded_elmos_are_found_from_any_folder(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     spec = SweepSpec.from_file(sweep_file(Path("published/norms")))
     assert Path(spec.options).samefile(share() / "weights/base/options.json") and Path(spec.weights).is_file()
-    for name in ("demo", "base", "books"):
+    for name in ("demo", "base", "books", "quarter"):
         with checkpoint_files(f"weights/{name}") as files:
             assert files.weights.is_file()
     assert not Path(local_path("weights/original")).exists()
