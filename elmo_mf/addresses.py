@@ -37,13 +37,13 @@ def local_path(path: str | Path) -> str:
     try:
         return str(cached_path(f"{scheme}://{location}"))
     except Exception as error:  # any error of the library for this kind of URL
-        raise InputError(f"{path}: cannot be fetched ({one_line(error)}), expected the URL of a file") from None
+        raise InputError(path, f"cannot be fetched ({one_line(error)}), expected the URL of a file") from None
 
 
 def _from_the_hub(path: str | Path, location: str) -> str:
     match = _ON_THE_HUB.fullmatch(location)
     if match is None:
-        raise InputError(f"{path}: found no repository, expected hf://USER/NAME, with @REVISION and /FILE if need be")
+        raise InputError(path, "found no repository, expected hf://USER/NAME, with @REVISION and /FILE if need be")
     check_installed("huggingface_hub")
     from huggingface_hub import hf_hub_download, snapshot_download
 
@@ -54,7 +54,7 @@ def _from_the_hub(path: str | Path, location: str) -> str:
         folder = str(snapshot_download(repository, revision=revision, allow_patterns=_OF_AN_ELMO))
     except Exception as error:  # any error of the client or of its connection
         expected = "the address of a file or of an ELMo on the Hub"
-        raise InputError(f"{path}: cannot be fetched ({one_line(error)}), expected {expected}") from None
+        raise InputError(path, f"cannot be fetched ({one_line(error)}), expected {expected}") from None
     if not Path(folder).is_dir():
-        raise InputError(f"{path}: found a repository without any files of an ELMo, expected one with them")
+        raise InputError(path, "found a repository without any files of an ELMo, expected one with them")
     return folder

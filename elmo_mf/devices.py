@@ -60,4 +60,4 @@ def usable_device(name: str | torch.device) -> torch.device:
 
 
 def _unusable(name: str | torch.device, reason: str) -> InputError:
-    return InputError(f"device: found {name} ({reason}), expected cpu, or cuda where there is a GPU")
+    return InputError("device", f"found {name} ({reason}), expected cpu, or cuda where there is a GPU")

@@ -96,12 +96,54 @@ def printable(text: str, most: int = _MOST) -> str:
 class InputError(ValueError):
     """An error in a file, an option or another value from the user.
 
-    The message is one line that names the place, what was found and what was expected. It may quote untrusted text,
+    The message is one line: the place, then what was found there and what was expected. It may quote untrusted text,
     which is escaped and shortened by `printable`.
+
+    Args:
+        parts: The place from the outside in, such as a file and a field of it; then what is wrong there, or another
+            `InputError`, whose place is inside.
+
+    Attributes:
+        place: Where it is: a file, an option or a field, or several of them such as `options.json: lstm.dim`. Empty for
+            options that are missing or exclude each other, and for a package that is not installed.
+        problem: What is wrong there.
+
+    Examples:
+        >>> from elmo_mf.errors import InputError
+        >>> error = InputError("sweep.json", "ranks", "found 0, expected an integer of at least 1")
+        >>> str(error)
+        'sweep.json: ranks: found 0, expected an integer of at least 1'
+        >>> error.place
+        'sweep.json: ranks'
     """
 
-    def __init__(self, message: str) -> None:
-        super().__init__(printable(message))
+    def __init__(self, *parts: object) -> None:
+        texts: list[str] = []
+        for part in parts:  # an error of a part stands at its place
+            texts += part.args if isinstance(part, InputError) else [str(part)]
+        super().__init__(*texts)
+
+    def __str__(self) -> str:
+        return printable(": ".join(self.args))
+
+    @property
+    def place(self) -> str:
+        """Where it is."""
+        return printable(": ".join(self.args[:-1]))
+
+    @property
+    def problem(self) -> str:
+        """What is wrong there."""
+        return printable(self.args[-1])
+
+    def renamed(self, old: Path, new: str | Path) -> InputError:
+        """Return the error with another path in place of a temporary one.
+
+        Args:
+            old: The path that the error names.
+            new: The path that the user knows.
+        """
+        return InputError(*(part.replace(str(old), str(new)) for part in self.args))
 
 
 INSTALLATION = {
@@ -141,7 +183,7 @@ def check_finite(what: str, value: float, advice: str) -> None:
         InputError: `value` is NaN or infinite.
     """
     if not math.isfinite(value):
-        raise InputError(f"{what}: found {value}, expected a finite number; {advice}")
+        raise InputError(what, f"found {value}, expected a finite number; {advice}")
 
 
 def missing(path: Path, kind: str, expected: str) -> InputError:
@@ -156,4 +198,4 @@ def missing(path: Path, kind: str, expected: str) -> InputError:
         neighbours = sorted(file.name for file in islice(path.parent.iterdir(), _NEIGHBOURS))
     except (OSError, ValueError):  # ValueError: a name that no file system has
         neighbours = []
-    return InputError(f"{path}: no such {kind}, expected {expected}{_meant(path.name, neighbours)}")
+    return InputError(path, f"no such {kind}, expected {expected}{_meant(path.name, neighbours)}")

@@ -25,6 +25,7 @@ Group = Literal["elmo_mf.methods", "elmo_mf.tasks", "elmo_mf.trackers"]
 _MOST_BYTES = 10_000_000  # of a Python file
 _SKIPPED = ("_", "test", "conftest", "setup")  # AllenNLP skips names that begin with the first two
 _EXPECTED = "a Python file, a folder or an importable module"
+_MODULE = "elmo_mf_included_"  # and a hash: the name of an included file as a module
 _included: dict[Path, None] = {}
 
 
@@ -56,6 +57,21 @@ def include(names: Iterable[str | Path]) -> None:
 def included_folders() -> list[Path]:
     """Return the folders that were included, in which tasks may be."""
     return list(_included)
+
+
+@contextlib.contextmanager
+def separate_inclusions() -> Iterator[None]:
+    """Forget what is included within the context, at its end; what was included before is not there within it."""
+    included, modules = dict(_included), set(sys.modules)
+    _included.clear()
+    try:
+        yield
+    finally:
+        _included.clear()
+        _included.update(included)
+        for name in set(sys.modules) - modules:
+            if name.startswith(_MODULE):
+                del sys.modules[name]
 
 
 def files_to_include(path: Path) -> list[Path]:
@@ -97,10 +113,10 @@ def installed_folders(group: Group) -> list[Path]:
 def _include_file(path: Path) -> None:
     if path.suffix != ".py" or not path.exists():
         found = path if path.exists() else f"{path}, which does not exist"
-        raise InputError(f"include: found {found}, expected {_EXPECTED}")
+        raise InputError("include", f"found {found}, expected {_EXPECTED}")
     source = read_bytes(path, "Python file", "one with methods to include", most=_MOST_BYTES)
     file = path.resolve()
-    name = f"elmo_mf_included_{hashlib.sha256(bytes(file) + source).hexdigest()[:16]}"
+    name = f"{_MODULE}{hashlib.sha256(bytes(file) + source).hexdigest()[:16]}"
     if name in sys.modules:
         return
     module = ModuleType(name)
@@ -160,8 +176,8 @@ def _in_one_line(where: str) -> Iterator[None]:
     try:
         yield
     except (Exception, SystemExit) as error:
-        text = str(error) if isinstance(error, InputError) else one_line(error)
-        raise InputError(f"{_place(error) or where}: {text}") from error
+        found = error.args if isinstance(error, InputError) else (one_line(error),)
+        raise InputError(_place(error) or where, *found) from error
 
 
 def _place(error: BaseException) -> str | None:

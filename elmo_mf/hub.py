@@ -74,7 +74,7 @@ def check_repository(repository: str) -> None:
     except HFValidationError:
         valid = False
     if not valid:
-        raise InputError(f"REPOSITORY: found {repository!r}, expected USER/NAME, of letters, digits, -, _ and .")
+        raise InputError("REPOSITORY", f"found {repository!r}, expected USER/NAME, of letters, digits, -, _ and .")
 
 
 def upload_elmo(
@@ -109,7 +109,7 @@ def upload_elmo(
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 
     if get_token() is None:
-        raise InputError("HF_TOKEN: found no token of the Hugging Face Hub, expected one there or of `hf auth login`")
+        raise InputError("HF_TOKEN", "found no token of the Hugging Face Hub, expected one there or of `hf auth login`")
     api = HfApi(library_name="elmo-mf", library_version=__version__)
     with _errors(repository, api.endpoint):
         api.create_repo(repository, private=private or None, exist_ok=True)
@@ -132,7 +132,7 @@ def upload_elmo(
 
 def _check_private(repository: str, info: Any, private: bool) -> None:
     if private and not info.private:
-        raise InputError(f"{repository}: found a public repository, expected a new or a private one")
+        raise InputError(repository, "found a public repository, expected a new or a private one")
 
 
 @contextmanager
@@ -149,6 +149,6 @@ def _errors(repository: str, endpoint: str) -> Iterator[None]:
         status = error.response.status_code
         reason = _REASONS.get(status, f"the Hub answered {status}")
         details = f" ({without_breaks(error.server_message, 200)})" if error.server_message else ""
-        raise InputError(f"{repository}: {reason}{details}") from None
+        raise InputError(repository, f"{reason}{details}") from None
     except (HTTPError, OSError, ValueError) as error:
-        raise InputError(f"{repository}: cannot be uploaded to {endpoint} ({one_line(error)})") from None
+        raise InputError(repository, f"cannot be uploaded to {endpoint} ({one_line(error)})") from None

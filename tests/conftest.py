@@ -22,11 +22,12 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 # tests run beside each other, on tensors so small that threads would wait for one another most of the time
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from elmo_mf import extensions
 from elmo_mf.bilm import Bilm, BilmOptions
 from elmo_mf.bilm.initialization import random_weights
 from elmo_mf.bilm.runtime import PackedLinear, supports
-from elmo_mf.compression.methods import base
+from elmo_mf.compression.methods.base import forget_included_methods
+from elmo_mf.errors import InputError
+from elmo_mf.extensions import separate_inclusions
 from elmo_mf.progress import Advance, reported_to
 from elmo_mf.tasks import load_task
 
@@ -78,6 +79,14 @@ def elmo_files(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
     return write
 
 
+@contextmanager
+def rejected(place: str, words: str = "") -> Iterator[None]:
+    """Expect an `InputError` at a place, whose problem there contains some words."""
+    with pytest.raises(InputError) as error:
+        yield
+    assert error.value.place == place and words in error.value.problem and "\n" not in str(error.value)
+
+
 def documented_method() -> str:
     """The file with a method of one's own that the documentation shows."""
     page = (ROOT / "docs" / "how-to.md").read_text(encoding="utf-8")
@@ -102,15 +111,14 @@ def write_reviews(folder: Path) -> Path:
 
 
 @pytest.fixture
-def nothing_included(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def nothing_included() -> Iterator[None]:
     """Let no other test meet the methods and tasks that a test includes."""
-    monkeypatch.setattr(extensions, "_included", {})
     modules = set(sys.modules)
-    yield
-    for name in [name for name, registered in base._METHODS.items() if registered.sha256 is not None]:
-        del base._METHODS[name]
+    with separate_inclusions():
+        yield
+    forget_included_methods()
     for name in set(sys.modules) - modules:
-        if name.startswith(("elmo_mf_included_", "my_")):
+        if name.startswith("my_"):
             del sys.modules[name]
 
 

@@ -143,7 +143,7 @@ def evaluate(model: Model, instances: Sequence[Instance], name: str = "a model")
     scores, rebuilt = counters.metrics(), counters.metrics_of(names, counts.sum(axis=0))
     for name, score in scores.items():
         if not abs(score - rebuilt[name]) <= _SAME:
-            raise InputError(f"metrics: found {name}, expected sums over examples, as a paired comparison requires")
+            raise InputError("metrics", f"found {name}, expected sums over examples, as a paired comparison requires")
     return Evaluation(rebuilt, names, counts), counters
 
 
@@ -172,7 +172,7 @@ def goal_of(wanted: str | None, validation_metric: Any, known: Sequence[str]) ->
     name = wanted or (validation_metric if isinstance(validation_metric, str) else f"-{LOSS}")
     bare = name.lstrip("+-")
     if bare not in known:
-        raise InputError(f"metric: found {bare}, {one_of(bare, sorted(known))}")
+        raise InputError("metric", f"found {bare}, {one_of(bare, sorted(known))}")
     return Goal(bare, not name.startswith("-") and bare != LOSS)
 
 
@@ -185,10 +185,10 @@ def _loss(model: Model, instance: Instance) -> float:
     except InputError:
         raise
     except Exception as error:  # what any model may raise
-        problem = f"data: found an example that the model cannot read ({one_line(error)})"
-        raise InputError(f"{problem}, expected labelled data") from None
+        found = f"found an example that the model cannot read ({one_line(error)})"
+        raise InputError("data", f"{found}, expected labelled data") from None
     if output.get(LOSS) is None:
-        raise InputError("data: found an example without a label, expected labelled data")
+        raise InputError("data", "found an example without a label, expected labelled data")
     return float(output[LOSS])
 
 

@@ -79,7 +79,7 @@ def load_stock(archive: ModelArchive, settings: StockSettings) -> LoadedModel:
     places = list(embedder_places(archive.config["model"], ("model",)))
     candidates = _encoders(archive, settings)
     if not places or not candidates:
-        raise InputError(f"{archive.source}: {_without_elmo(archive.config, candidates)}")
+        raise InputError(archive.source, f"{_without_elmo(archive.config, candidates)}")
     with tempfile.TemporaryDirectory(prefix="elmo-mf-") as folder:
         model, embedders = _first_that_fits(archive, places, candidates, Path(folder))
     for paths in embedders.values():
@@ -161,10 +161,10 @@ def _model(archive: ModelArchive, config: dict[str, Any]) -> Model:
     except InputError:
         raise
     except ConfigurationError as error:
-        raise InputError(f"{archive.source}: found a config that AllenNLP rejects ({one_line(error, 300)})") from None
+        raise InputError(archive.source, f"found a config that AllenNLP rejects ({one_line(error, 300)})") from None
     except Exception as error:  # what any model may raise where its config does not fit
         found = f"found a config that does not fit its weights ({one_line(error, 300)})"
-        raise InputError(f"{archive.source}: {found}, expected the config and weights of the same training") from None
+        raise InputError(archive.source, f"{found}, expected the config and weights of the same training") from None
 
 
 def _paths(model: Model, places: list[Place]) -> dict[Place, list[str]]:
@@ -182,7 +182,7 @@ def _reader(archive: ModelArchive) -> DatasetReader:
         return DatasetReader.from_params(Params(deepcopy(params)), serialization_dir=str(archive.folder))
     except Exception as error:  # what any reader may raise
         problem = f"dataset_reader: cannot be built ({one_line(error)})"
-        raise InputError(f"{archive.source}: {problem}, expected the config of a training") from None
+        raise InputError(archive.source, f"{problem}, expected the config of a training") from None
 
 
 def read_instances(loaded: LoadedModel, path: Path, limit: int | None = None) -> list[Instance]:
@@ -200,7 +200,7 @@ def read_instances(loaded: LoadedModel, path: Path, limit: int | None = None) ->
         instances = list(itertools.islice(loaded.reader.read(str(path)), limit))
     except Exception as error:  # what any reader may raise
         expected = f"data that {type(loaded.reader).__name__} reads"
-        raise InputError(f"{path}: found data that cannot be read ({one_line(error)}), expected {expected}") from None
+        raise InputError(path, f"found data that cannot be read ({one_line(error)}), expected {expected}") from None
     if not instances:
-        raise InputError(f"{path}: found no examples, expected labelled data")
+        raise InputError(path, "found no examples, expected labelled data")
     return instances

@@ -107,9 +107,9 @@ def options_of(shapes: Shapes, settings: StockSettings, where: str) -> BilmOptio
             },
         }
     except KeyError as error:
-        raise InputError(f"{where}: {error.args[0]}: found nothing, expected a parameter of an ELMo") from None
+        raise InputError(where, error.args[0], "found nothing, expected a parameter of an ELMo") from None
     except ValueError:
-        raise InputError(f"{where}: found parameters of other shapes, expected those of an ELMo") from None
+        raise InputError(where, "found parameters of other shapes, expected those of an ELMo") from None
     return BilmOptions.from_dict(raw, where)
 
 
@@ -131,7 +131,7 @@ def weights_of(state: Mapping[str, Tensor], options: BilmOptions) -> BilmWeights
     def array(name: str) -> Array:
         values: Array = np.array(state[name].detach().cpu().float().numpy())
         if not np.isfinite(values).all():
-            raise InputError(f"{name}: found NaN or infinity, expected finite numbers")
+            raise InputError(name, "found NaN or infinity, expected finite numbers")
         return values
 
     cnn = "_token_embedder."

@@ -183,7 +183,7 @@ def accelerate_archive(
     if search is not None:
         search.check()
     elif stock and encoder.compression is None:
-        raise InputError("stock: found it without a compression, expected one whose matrices are rebuilt")
+        raise InputError("stock", "found it without a compression, expected one whose matrices are rebuilt")
     if stock:
         encoder = encoder.in_float32
     if not source.exists():
@@ -306,4 +306,4 @@ def _import(packages: Sequence[str]) -> None:
             import_module_and_submodules(package)
         except Exception as error:  # any error of the user's module
             found = f"found {package} ({one_line(error)})"
-            raise InputError(f"packages: {found}, expected a module that can be imported") from None
+            raise InputError("packages", f"{found}, expected a module that can be imported") from None

@@ -60,7 +60,7 @@ class ModelArchive:
         for name, value in state.items():
             if not isinstance(name, str) or not isinstance(value, Tensor):
                 found = f"{type(value).__name__} under {name!r:.60}"
-                raise InputError(f"{self.source}: {self.weights.name}: found {found}, expected named parameters")
+                raise InputError(self.source, self.weights.name, f"found {found}, expected named parameters")
         return state
 
 
@@ -92,13 +92,13 @@ def _opened(source: Path, folder: Path) -> ModelArchive:
     weights = folder / (WEIGHTS if (folder / WEIGHTS).exists() else _BEST)
     for path in (config_file, weights, folder / VOCABULARY):
         if not path.exists():
-            raise InputError(f"{source}: found no {path.name}, expected {_EXPECTED}")
+            raise InputError(source, f"found no {path.name}, expected {_EXPECTED}")
     try:
         config = read_json(config_file, "config", _EXPECTED, most=_MOST_CONFIG)
     except InputError as error:
-        raise InputError(str(error).replace(str(folder), str(source))) from None
+        raise error.renamed(folder, source) from None
     if not isinstance(config, dict) or not isinstance(config.get("model"), dict):
-        raise InputError(f"{source}: {CONFIG}: model: found no JSON object, expected the config of a model")
+        raise InputError(source, CONFIG, "model", "found no JSON object, expected the config of a model")
     _check_version(source, folder / META)
     return ModelArchive(source, folder, config, weights)
 
@@ -116,7 +116,7 @@ def _check_version(source: Path, path: Path) -> None:
     major = str(version).partition(".")[0]
     if not isinstance(version, str) or not major.isdecimal() or int(major) > int(VERSION.partition(".")[0]):
         found = f"{version!r:.40}" if version is not None else "no version"
-        raise InputError(f"{source}: {META}: version: found {found}, expected a version of AllenNLP up to {VERSION}")
+        raise InputError(source, META, "version", f"found {found}, expected a version of AllenNLP up to {VERSION}")
 
 
 def check_archive(source: Path) -> None:
@@ -152,8 +152,7 @@ def _tar(source: Path) -> Iterator[tarfile.TarFile]:
         except InputError:
             raise
         except _DAMAGE as error:
-            problem = f"{source}: found a damaged archive ({one_line(error)})"
-            raise InputError(f"{problem}, expected {_EXPECTED}") from None
+            raise InputError(source, f"found a damaged archive ({one_line(error)}), expected {_EXPECTED}") from None
 
 
 def _check_member(source: Path, member: tarfile.TarInfo, number: int, left: int, folder: Path) -> None:
@@ -167,10 +166,10 @@ def _check_member(source: Path, member: tarfile.TarInfo, number: int, left: int,
         found = "more than an archive of this size can hold"
     elif member.size > shutil.disk_usage(folder).free:
         raise InputError(
-            f"{source}: {member.name:.80}: found {member.size:,} bytes, more than the free space in {folder}"
+            source, f"{member.name:.80}", f"found {member.size:,} bytes, more than the free space in {folder}"
         )
     if found:
-        raise InputError(f"{source}: {member.name:.80}: found {found}, expected {_EXPECTED}")
+        raise InputError(source, f"{member.name:.80}", f"found {found}, expected {_EXPECTED}")
 
 
 def _extract_member(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:

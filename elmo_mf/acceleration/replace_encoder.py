@@ -89,11 +89,11 @@ def accelerate(
     """
     module = getattr(model, "_model", model)  # a predictor's
     if not isinstance(module, nn.Module):
-        raise InputError(f"model: found {type(model).__name__}, expected a model or a predictor of AllenNLP")
+        raise InputError("model", f"found {type(model).__name__}, expected a model or a predictor of AllenNLP")
     elmos = stock_elmos(module)
     if not elmos:
         raise InputError(
-            f"model: found a {type(module).__name__} without AllenNLP's ELMo, expected a model that contains it"
+            "model", f"found a {type(module).__name__} without AllenNLP's ELMo, expected a model that contains it"
         )
     settings = EncoderSettings(compression, precision, state, word_cache_mb)
     encoders = {path: fast_encoder(getattr(elmo, ENCODER), settings, path) for path, elmo in elmos.items()}
@@ -129,7 +129,7 @@ def fast_encoder(stock: _ElmoBiLm, settings: EncoderSettings, where: str = "enco
     trained = any(parameter.requires_grad for parameter in stock.parameters())
     if trained and stock._word_embedding is not None:
         raise InputError(
-            f"{where}: found trained word vectors (vocab_to_cache), expected vectors computed from characters"
+            where, "found trained word vectors (vocab_to_cache), expected vectors computed from characters"
         )
     parameters = stock.state_dict()
     options = options_of(

@@ -41,11 +41,11 @@ class SearchSettings:
     def check(self) -> None:
         """Raise an `InputError` if a file is missing or no speed is measured at the batch size."""
         if self.batch not in BATCHES:
-            raise InputError(f"batch: found {self.batch}, expected {' or '.join(map(str, BATCHES))}")
+            raise InputError("batch", f"found {self.batch}, expected {' or '.join(map(str, BATCHES))}")
         for name in ("data", "test", "text", "calibration"):
             path = getattr(self, name)
             if path is not None and not Path(path).exists():
-                raise InputError(f"{name}: found {path}, which does not exist, expected a file")
+                raise InputError(name, f"found {path}, which does not exist, expected a file")
 
 
 def search_folder(out: Path) -> Path:

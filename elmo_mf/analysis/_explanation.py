@@ -37,8 +37,9 @@ def write_explanation(folder: Path) -> tuple[Path, Findings, list[Explanation]]:
     explanations = [one for one in map(explain, all_boards) if len(one.costs)]
     if not explanations:
         raise InputError(
-            f"{folder / 'records'}: found no compression of a single target with a dense encoder of the same seed, "
-            "expected some, as elmo-mf sweep --targets input,recurrent,projection runs them"
+            folder / "records",
+            "found no compression of a single target with a dense encoder of the same seed, "
+            "expected some, as elmo-mf sweep --targets input,recurrent,projection runs them",
         )
     summary = findings_of(all_boards)
     answers = "\n".join(["## By board", "", board_table(summary), "", *findings(explanations)])

@@ -18,7 +18,7 @@ def published_options(size: str) -> BilmOptions:
         InputError: There is no such size; the message lists the sizes.
     """
     if size not in _SIZES:
-        raise InputError(f"size: found {size!r}, {one_of(size, SIZES)}")
+        raise InputError("size", f"found {size!r}, {one_of(size, SIZES)}")
     cell, projection, n_highway = _SIZES[size]
     return BilmOptions.from_dict(
         {

@@ -71,7 +71,7 @@ def benchmark(
     _check("precisions", precisions, PRECISIONS)
     for name, numbers in (("batches", batches), ("lengths", lengths)):
         if not numbers or min(numbers) < 1:
-            raise InputError(f"{name}: found {list(numbers)}, expected integers of at least 1")
+            raise InputError(name, f"found {list(numbers)}, expected integers of at least 1")
     where, chosen = usable_device(device), cases(parts, batches, lengths, ragged)
     with _elmo(options, weights, size) as (name, files):
         return run_bench(name, files, list(compressions), list(precisions), chosen, where, seconds, done)
@@ -82,7 +82,7 @@ def _elmo(options: str | Path | None, weights: str | Path | None, size: str) -> 
     """Provide the name and the files of an ELMo."""
     if options is None:
         if weights is not None:
-            raise InputError(f"options: found none with the weights {weights}, expected options.json")
+            raise InputError("options", f"found none with the weights {weights}, expected options.json")
         with elmo_of_size(size) as files:
             yield f"{size}, random weights", files
     else:
@@ -93,4 +93,4 @@ def _elmo(options: str | Path | None, weights: str | Path | None, size: str) -> 
 def _check(name: str, values: Sequence[str], known: Sequence[str]) -> None:
     for value in values:
         if value not in known:
-            raise InputError(f"{name}: found {value!r}, {any_of(value, known)}")
+            raise InputError(name, f"found {value!r}, {any_of(value, known)}")

@@ -193,8 +193,9 @@ class AllenNlp(Variant):
             self.module: Any = _ElmoBiLm(str(options), str(weights)).to(device).eval()
         except (KeyError, ValueError, RuntimeError, ConfigurationError) as error:
             raise InputError(
-                f"{weights}: found weights that AllenNLP cannot read ({one_line(error)}), expected a dense ELMo in the "
-                "official layout, to compare with AllenNLP's"
+                weights,
+                f"found weights that AllenNLP cannot read ({one_line(error)}), expected a dense ELMo in the "
+                "official layout, to compare with AllenNLP's",
             ) from None
 
     def prepare(self, case: Case, device: torch.device) -> Call:

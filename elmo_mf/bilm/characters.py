@@ -51,15 +51,15 @@ def token_lists(sentences: Iterable[Iterable[str]]) -> Iterator[list[str]]:
             not a string.
     """
     if isinstance(sentences, (str, bytes)) or not isinstance(sentences, Iterable):
-        raise InputError(f"sentences: found {_describe(sentences)}, expected a list of lists of tokens")
+        raise InputError("sentences", f"found {_describe(sentences)}, expected a list of lists of tokens")
     for number, sentence in enumerate(sentences):
         if isinstance(sentence, (str, bytes)) or not isinstance(sentence, Iterable):
             expected = "expected a list of tokens, such as the split() of a text"
-            raise InputError(f"sentences: {number}: found {_describe(sentence)}, {expected}")
+            raise InputError("sentences", number, f"found {_describe(sentence)}, {expected}")
         tokens = list(sentence)
         for word in tokens:
             if not isinstance(word, str):
-                raise InputError(f"sentences: {number}: found a token of type {type(word).__name__}, expected str")
+                raise InputError("sentences", number, f"found a token of type {type(word).__name__}, expected str")
         yield tokens
 
 

@@ -319,11 +319,11 @@ def _words(
     path = given or vocabulary_beside(weights)
     if path is None:
         expected = f"the vocabulary of {whose}: {', '.join(VOCABULARIES)}, or another that is given"
-        raise InputError(f"{weights.parent}: found no vocabulary next to {weights.name}, expected {expected}")
+        raise InputError(weights.parent, f"found no vocabulary next to {weights.name}, expected {expected}")
     vocabulary = read(path)
     if len(vocabulary) != n_words:
         raise InputError(
-            f"{path}: found {len(vocabulary):,} words, expected {n_words:,}, the n_tokens_vocab of the options"
+            path, f"found {len(vocabulary):,} words, expected {n_words:,}, the n_tokens_vocab of the options"
         )
     return vocabulary
 
@@ -389,7 +389,7 @@ class _Reader(NumbersFile):
         if stored is not None and digests and not stored.startswith(json.dumps(digests)[:-1]):
             found = f"{len(digests)} compressions of which one is not that of these weights"
             raise InputError(
-                f"{self.path}: found options that note {found}, expected the options.json that was written with them"
+                self.path, f"found options that note {found}, expected the options.json that was written with them"
             )
 
 
@@ -417,7 +417,7 @@ def write_weights(
         InputError: A value does not fit in `dtype`, or is not a number.
     """
     if dtype not in DTYPES:
-        raise InputError(f"dtype: found {dtype}, {one_of(dtype, DTYPES)}")
+        raise InputError("dtype", f"found {dtype}, {one_of(dtype, DTYPES)}")
     with atomic_path(path) as temporary, hdf5_file(temporary, compact=dtype == "int4") as file:
         if history is not None:
             file.attrs[_HISTORY] = json.dumps(history.digests())

@@ -73,11 +73,11 @@ def checkpoint_files(
     if weights is not None:
         if first.is_dir() or is_zip(first):
             kind = "a folder" if first.is_dir() else "a zip"
-            raise InputError(f"{options}: found {kind} and the weights {weights}, expected options.json with weights")
+            raise InputError(options, f"found {kind} and the weights {weights}, expected options.json with weights")
         second = Path(local_path(weights))
         if (content_kind(first), content_kind(second)) == ("HDF5", "JSON"):
             mixed = f"found HDF5, and JSON in {weights}"
-            raise InputError(f"{options}: {mixed}, expected options.json, then weights; they seem to be swapped")
+            raise InputError(options, f"{mixed}, expected options.json, then weights; they seem to be swapped")
         yield CheckpointFiles(first, second, given or vocabulary_beside(second) or vocabulary_beside(first))
     elif first.is_dir():
         files = files_in_folder(first)
@@ -91,7 +91,7 @@ def checkpoint_files(
                 files = files_in_folder(folder)
                 yield files if given is None else replace(files, vocabulary=given)
             except InputError as error:  # names the zip, not a folder that is gone
-                raise InputError(str(error).replace(str(folder), str(options))) from None
+                raise error.renamed(folder, options) from None
     else:
         raise _not_alone(options, first)
 
@@ -115,7 +115,7 @@ def _not_alone(options: str | Path, first: Path) -> InputError:
     expected = "options.json with weights, or a folder or zip with both"
     if not first.exists():
         return missing(first, "file or folder", expected)
-    return InputError(f"{options}: found a file without weights, expected {expected}")
+    return InputError(options, f"found a file without weights, expected {expected}")
 
 
 def vocabulary_beside(path: Path) -> Path | None:
@@ -148,7 +148,7 @@ def _only(where: str | Path, kind: str, names: list[str], expected: str) -> str:
     if len(names) == 1:
         return names[0]
     listed = " and ".join([*names[:4], *(["more"] if len(names) > 4 else [])])
-    raise InputError(f"{where}: {kind}: found {listed or 'none'}, expected {expected}")
+    raise InputError(where, kind, f"found {listed or 'none'}, expected {expected}")
 
 
 def _extract(where: str | Path, archive: Path, folder: Path) -> None:
@@ -166,5 +166,5 @@ def _members(where: str | Path, members: list[str]) -> dict[str, str]:
     folders = {path.parent for path in paths if path.name.endswith(OPTIONS) and not path.name.startswith(".")}
     if len(folders) > 1:
         listed = ", ".join(sorted(map(str, folders))[:5])
-        raise InputError(f"{where}: found options in several folders of the zip ({listed}), expected one")
+        raise InputError(where, f"found options in several folders of the zip ({listed}), expected one")
     return {path.name: member for path, member in zip(paths, members, strict=True) if path.parent in folders}

@@ -106,7 +106,7 @@ class Bilm(nn.Module):
         super().__init__()
         for field, found, expected in (("state", state, STATE_POLICIES), ("precision", precision, PRECISIONS)):
             if found not in expected:
-                raise InputError(f"{field}: found {found!r}, {one_of(found, expected)}")
+                raise InputError(field, f"found {found!r}, {one_of(found, expected)}")
         if precision != "float32" and not supports(precision):
             warnings.warn(f"precision: this processor has no {precision} products; using float32", stacklevel=2)
         self.options = options
@@ -275,11 +275,11 @@ class Bilm(nn.Module):
         width, unit = self.token_layer.width, self.token_layer.unit
         if ids.dim() != 3:
             found, expected = tuple(ids.shape), f"(sentences, longest, {width})"
-            raise InputError(f"{unit} ids: found shape {found}, expected {expected}")
+            raise InputError(f"{unit} ids", f"found shape {found}, expected {expected}")
         if ids.shape[2] != width:
-            raise InputError(f"{unit} ids: found {ids.shape[2]} {unit}s per token, expected {width}")
+            raise InputError(f"{unit} ids", f"found {ids.shape[2]} {unit}s per token, expected {width}")
         if ids.dtype not in _ID_TYPES:
-            raise InputError(f"{unit} ids: found {ids.dtype}, expected int64, or another integer of 16 bits or more")
+            raise InputError(f"{unit} ids", f"found {ids.dtype}, expected int64, or another integer of 16 bits or more")
         return ids.to(self.device, torch.long)
 
     def with_bounds(self, ids: Tensor) -> tuple[Tensor, Tensor]:
@@ -408,7 +408,7 @@ class Bilm(nn.Module):
             InputError: A sentence is a string instead of a list of tokens, or `batch_size` is below 1.
         """
         if batch_size < 1:
-            raise InputError(f"batch_size: found {batch_size!r}, expected a positive integer")
+            raise InputError("batch_size", f"found {batch_size!r}, expected a positive integer")
         lists, vectors = list(token_lists(sentences)), list[Array]()
         for start in range(0, len(lists), batch_size):
             batch = lists[start : start + batch_size]

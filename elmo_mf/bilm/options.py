@@ -170,7 +170,7 @@ class BilmOptions:
         """
         if not isinstance(self.token_layer, CharCnnOptions):
             found = f"found an ELMo with a {self.token_layer.title}"
-            raise InputError(f"options: char_cnn: {found}, expected one with a character CNN")
+            raise InputError("options", "char_cnn", f"{found}, expected one with a character CNN")
         return self.token_layer
 
     @property
@@ -222,15 +222,15 @@ class BilmOptions:
             InputError: A field is missing or has an impossible value.
         """
         if nested_deeper(raw, MOST_DEPTH):
-            raise InputError(f"{where}: found values nested more than {MOST_DEPTH} deep, expected options.json")
+            raise InputError(where, f"found values nested more than {MOST_DEPTH} deep, expected options.json")
         model = _model(raw)
         try:
             parsed = model.model_validate(raw)
             token_layer = parsed.token_layer()
         except ValidationError as error:
-            raise InputError(f"{where}: {_first(error, model)}") from None
+            raise InputError(where, *_first(error, model)) from None
         except InputError as error:
-            raise InputError(f"{where}: {error}") from None
+            raise InputError(where, error) from None
         lstm = parsed.lstm
         return cls(
             lstm=LstmOptions(
@@ -309,7 +309,7 @@ class _Filters(_Fields):
         widest = max(width for width, _ in self.filters)
         if widest > self.max_characters_per_token:
             expected = f"at most max_characters_per_token, {self.max_characters_per_token}"
-            raise InputError(f"{name}.filters: found a width of {widest}, expected {expected}")
+            raise InputError(f"{name}.filters", f"found a width of {widest}, expected {expected}")
         return CharCnnOptions(
             embedding_dim=self.embedding.dim,
             filters=tuple((width, number) for width, number in self.filters),
@@ -392,8 +392,8 @@ def _unread(raw: dict[str, Any], parsed: _Fields) -> dict[str, Any]:
     return unread
 
 
-def _first(error: ValidationError, model: type[_Options]) -> str:
-    """Describe the first error, with what was expected of the innermost field that it is in."""
+def _first(error: ValidationError, model: type[_Options]) -> tuple[str, str]:
+    """Return the place of the first error, and what was found and expected of the innermost field that it is in."""
     detail = error.errors(include_url=False, include_context=False)[0]
     names = [str(part) for part in detail["loc"] if isinstance(part, str)]
     fields: Any = model
@@ -403,7 +403,7 @@ def _first(error: ValidationError, model: type[_Options]) -> str:
             field = fields.model_fields[name]
             fields, expected = field.annotation, field.description or expected
     found = "nothing" if detail["type"] == "missing" else _kind(detail["input"])
-    return f"{'.'.join(names) or 'top level'}: found {found}, expected {expected}"
+    return ".".join(names) or "top level", f"found {found}, expected {expected}"
 
 
 def _kind(value: Any) -> str:

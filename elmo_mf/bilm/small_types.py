@@ -110,4 +110,4 @@ def _checked(largest: Any, whole: Tensor, key: str) -> Tensor:
     else:
         return largest
     expected = f"the largest magnitudes of {tuple(whole.shape)} numbers in int8"
-    raise InputError(f"weights: {key}{LARGEST}: found {found}, expected {expected}")
+    raise InputError("weights", f"{key}{LARGEST}", f"found {found}, expected {expected}")

@@ -82,15 +82,15 @@ def read_token_embeddings(path: Path, vocabulary: Path | None, layer: TokenLayer
     """
     if not isinstance(layer, CharCnn) or layer.vocabulary is not None:
         found, expected = "an ELMo that has a table of words", "an ELMo with only a character CNN"
-        raise InputError(f"{path}: found token embeddings for {found}, expected {expected}")
+        raise InputError(path, f"found token embeddings for {found}, expected {expected}")
     words_file = vocabulary or vocabulary_beside(path)
     if words_file is None:
         expected = f"{', '.join(VOCABULARIES)}, or another that is given"
-        raise InputError(f"{path.parent}: found no vocabulary next to {path.name}, expected {expected}")
+        raise InputError(path.parent, f"found no vocabulary next to {path.name}, expected {expected}")
     words = read_rows(words_file)
     vectors = _read_vectors(path, layer.output_dim)
     if len(words) != len(vectors):
-        raise InputError(f"{path}: found vectors of {len(vectors):,} words, expected {len(words):,} as in {words_file}")
+        raise InputError(path, f"found vectors of {len(vectors):,} words, expected {len(words):,} as in {words_file}")
     _check_vectors(path, words, vectors, layer)
     keys = (key for ids in _ids(words, layer) for key in keys_of(ids))
     return TokenEmbeddings(torch.from_numpy(vectors), {key: row for row, key in enumerate(keys)}, digest_of(layer))
@@ -116,7 +116,7 @@ def _check_vectors(path: Path, words: Sequence[str], vectors: Array, layer: Char
         error = np.linalg.norm(vectors[row] - computed) / np.linalg.norm(computed)
         if not error <= (_MOST_ERROR_OF_ROUNDED if layer.is_rounded else _MOST_ERROR):
             found = f"a vector of {words[row]!r:.40} that is {error:.0%} off the character CNN's"
-            raise InputError(f"{path}: {_DATASET}: found {found}, expected token embeddings of these weights and words")
+            raise InputError(path, _DATASET, f"found {found}, expected token embeddings of these weights and words")
 
 
 def write_token_embeddings(path: Path, layer: TokenLayer, words: Sequence[str]) -> None:

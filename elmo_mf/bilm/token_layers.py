@@ -30,7 +30,7 @@ def token_layer(
     if isinstance(sizes, CharCnnOptions):
         return CharCnn(sizes, p, weights.token_layer, precision)
     if weights.vocabulary is None:
-        raise InputError("weights: found a table of words without a vocabulary, expected one")
+        raise InputError("weights", "found a table of words without a vocabulary, expected one")
     if isinstance(sizes, UnicodeCnnOptions):
         return UnicodeCnn(sizes, p, weights.token_layer, weights.vocabulary, precision)
     return WordTable(weights.token_layer, weights.vocabulary)

@@ -45,7 +45,7 @@ class UnicodeCnn(CharCnn):
         table = arrays[_TABLE]
         if len(table) != len(vocabulary):
             expected = f"{len(table):,}, the rows of the table of words"
-            raise InputError(f"vocabulary: found {len(vocabulary):,} words, expected {expected}")
+            raise InputError("vocabulary", f"found {len(vocabulary):,} words, expected {expected}")
         super().__init__(options.cnn, projection_dim, arrays, precision)
         padding = np.zeros((1, table.shape[1]), np.float32)
         self.words = nn.Parameter(torch.from_numpy(np.concatenate([padding, table]).astype(np.float32, copy=False)))

@@ -64,7 +64,7 @@ def read_words(path: Path) -> Vocabulary:
     """
     words = list(islice(TextLines(path, "words of a Unicode CNN, one per line", regular=True), MOST_WORDS + 1))
     if len(words) > MOST_WORDS:
-        raise InputError(f"{path}: found more than {MOST_WORDS:,} words, expected fewer")
+        raise InputError(path, f"found more than {MOST_WORDS:,} words, expected fewer")
     check_entries(words, WORDS, str(path))
     return Vocabulary(tuple(words))
 
@@ -83,7 +83,7 @@ def check_entries(entries: Iterable[str], needed: Iterable[str], where: str) -> 
     seen = set[str]()
     for entry in entries:
         if entry in seen:
-            raise InputError(f"{where}: found {entry[:40]!r} twice, expected distinct entries")
+            raise InputError(where, f"found {entry[:40]!r} twice, expected distinct entries")
         seen.add(entry)
     if lacking := [entry for entry in needed if entry not in seen]:
-        raise InputError(f"{where}: found no {', '.join(lacking)}, expected them among the entries")
+        raise InputError(where, f"found no {', '.join(lacking)}, expected them among the entries")

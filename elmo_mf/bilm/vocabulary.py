@@ -67,16 +67,16 @@ class Vocabulary:
                 continue
             if word in seen or word.split() != [word]:
                 raise InputError(
-                    f"{path}: line {lines.lines}: found {word[:40]!r}, expected a single word that is not repeated"
+                    path, f"line {lines.lines}", f"found {word[:40]!r}, expected a single word that is not repeated"
                 )
             if len(seen) == MOST_WORDS:
-                raise InputError(f"{path}: found more than {MOST_WORDS:,} words, expected fewer")
+                raise InputError(path, f"found more than {MOST_WORDS:,} words, expected fewer")
             seen[word] = None
         lacking = [word for word in SPECIAL if word not in seen]
         if not seen or len(lacking) in (1, 2):
             found = f"no {', '.join(lacking)}" if seen else "no words"
             raise InputError(
-                f"{path}: found {found}, expected one word per line, with all of {', '.join(SPECIAL)} or none"
+                path, f"found {found}, expected one word per line, with all of {', '.join(SPECIAL)} or none"
             )
         return cls((*lacking, *seen))
 
@@ -125,7 +125,7 @@ def read_vocabulary(path: Path) -> Vocabulary:
     lacking = [word for word in SPECIAL if word not in last]
     if lacking:
         expected = f"one word per line, with {', '.join(SPECIAL)} as in training"
-        raise InputError(f"{path}: found no {', '.join(lacking)}, expected {expected}")
+        raise InputError(path, f"found no {', '.join(lacking)}, expected {expected}")
     return Vocabulary(
         tuple(word if word.split() == [word] and last[word] == row else f"!!!ROW{row}" for row, word in enumerate(rows))
     )
@@ -145,5 +145,5 @@ def read_rows(path: Path) -> list[str]:
         if (word := line.strip()) != UNUSED:
             rows.append(word)
         if len(rows) > MOST_WORDS:
-            raise InputError(f"{path}: found more than {MOST_WORDS:,} words, expected fewer")
+            raise InputError(path, f"found more than {MOST_WORDS:,} words, expected fewer")
     return rows

@@ -32,7 +32,7 @@ class WordTable(TokenLayer):
         table = arrays["embedding"]
         if len(table) != len(vocabulary):
             expected = f"{len(table):,}, the rows of the word table"
-            raise InputError(f"vocabulary: found {len(vocabulary):,} words, expected {expected}")
+            raise InputError("vocabulary", f"found {len(vocabulary):,} words, expected {expected}")
         padding = np.zeros((1, table.shape[1]), np.float32)
         self.embedding = nn.Parameter(torch.from_numpy(np.concatenate([padding, table]).astype(np.float32, copy=False)))
         self.vocabulary: Vocabulary = vocabulary

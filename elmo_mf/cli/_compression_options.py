@@ -95,8 +95,8 @@ class CompressionOptions:
         alone = any(more.get(key) is not None for key in ("cells", "highway_rank"))
         if not alone:  # otherwise the compression itself says what it cannot have
             given += [name for name, value in more.items() if name not in allowed and value != default_of(name)]
-        for name in given:
-            raise InputError(f"{COMPRESSION[f'compression.{name}']} requires --rank or --budget")
+        for option in (COMPRESSION[f"compression.{name}"] for name in given):
+            raise InputError(f"{option} requires --rank or --budget")
         return read_compression(more) if alone else None
 
     def option_names(self) -> Mapping[str, str]:
@@ -186,7 +186,7 @@ def check_no_gradients(method: str) -> None:
     known = method_named(method)
     if known.needs_gradients or known.needs_output_covariance:
         expected = "another method, or the weights that elmo-mf compress --gradients writes"
-        raise InputError(f"--method: found {method}, expected {expected}")
+        raise InputError("--method", f"found {method}, expected {expected}")
 
 
 def _layers(text: str) -> list[int] | str:
@@ -194,7 +194,7 @@ def _layers(text: str) -> list[int] | str:
         return text
     parts = text.split(",")
     if not all(part.strip().isdecimal() for part in parts):
-        raise InputError(f"--layers: found {text}, expected all or layer numbers such as 0,1")
+        raise InputError("--layers", f"found {text}, expected all or layer numbers such as 0,1")
     return [int(part) for part in parts]
 
 
@@ -211,7 +211,7 @@ def number_or_budget(option: str, text: str | None) -> int | str | None:
     if text is None or text == "budget":
         return text
     if not _is_positive(text):
-        raise InputError(f"{option}: found {text!r}, expected a positive integer, or budget")
+        raise InputError(option, f"found {text!r}, expected a positive integer, or budget")
     return int(text)
 
 
@@ -226,7 +226,8 @@ def rank(text: str | None) -> int | dict[str, int] | None:
     pairs = [part.partition("=") for part in text.split(",")]
     if not all(name and _is_positive(number) for name, _, number in pairs):
         raise InputError(
-            f"--rank: found {text!r}, expected a positive integer, or one for each target such as input=64,recurrent=32"
+            "--rank",
+            f"found {text!r}, expected a positive integer, or one for each target such as input=64,recurrent=32",
         )
     return {name: int(number) for name, _, number in pairs}
 
@@ -249,7 +250,7 @@ def budget(text: str | None, dtype: str = "float32") -> dict[str, float | str] |
     if not _is_positive(number) or kind not in ("", *_BUDGETS):
         kinds = ", ".join(f"{name}=NUMBER" for name in _BUDGETS)
         raise InputError(
-            f"--budget: found {text!r}, expected a number of parameters, {kinds}, or a percentage below 100%"
+            "--budget", f"found {text!r}, expected a number of parameters, {kinds}, or a percentage below 100%"
         )
     counted: dict[str, float | str] = {kind or "parameters": int(number)}
     return counted | ({"dtype": dtype} if kind == "bytes" else {})
@@ -269,7 +270,7 @@ def settings(texts: list[str]) -> dict[str, Any]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not (name and equals and value):
-            raise InputError(f"--setting: found {text!r}, expected name=value")
+            raise InputError("--setting", f"found {text!r}, expected name=value")
         parsed[name] = _number(value)
     return parsed
 

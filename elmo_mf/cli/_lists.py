@@ -22,7 +22,7 @@ def texts(option: str, text: str) -> list[str]:
     """
     parts = [part.strip() for part in text.split(",")]
     if not all(parts):
-        raise InputError(f"{option}: found {text!r}, expected names separated by commas")
+        raise InputError(option, f"found {text!r}, expected names separated by commas")
     return parts
 
 
@@ -40,7 +40,7 @@ def choices(option: str, text: str, known: Sequence[Choice]) -> list[Choice]:
     parts = texts(option, text)
     for part in parts:
         if part not in known:
-            raise InputError(f"{option}: found {part!r}, {any_of(part, known)}")
+            raise InputError(option, f"found {part!r}, {any_of(part, known)}")
     return [name for name in known if name in parts]
 
 
@@ -58,5 +58,5 @@ def integers(option: str, text: str, least: int = 0) -> list[int]:
     parts = texts(option, text)
     if not all(part.isdecimal() and int(part) >= least for part in parts):
         bound = f" of at least {least}" if least else ""
-        raise InputError(f"{option}: found {text!r}, expected integers{bound} separated by commas")
+        raise InputError(option, f"found {text!r}, expected integers{bound} separated by commas")
     return [int(part) for part in parts]

@@ -97,4 +97,5 @@ def _build(group: Any, values: dict[str, Any]) -> Any:
     try:
         return group(**values)
     except ValidationError as error:
-        raise InputError(first_error(error, values, "options", group).replace("options.", "--", 1)) from None
+        place, problem = first_error(error, values, "options", group)
+        raise InputError(place.replace("options.", "--", 1), problem) from None

@@ -39,8 +39,8 @@ def options_named(names: Mapping[str, str]) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        key, colon, rest = str(error).partition(": ")
+        key, _, inner = error.place.partition(": ")
         known = [name for name in names if f"{key}.".startswith(f"{name}.")]
-        if colon and known:
-            error.args = (f"{names[max(known, key=len)]}: {rest}",)
+        if known:
+            error.args = (names[max(known, key=len)], *([inner] if inner else []), error.args[-1])
         raise

@@ -28,7 +28,7 @@ def the_output(argument: Path | None, option: Path | None) -> Path:
     """
     given = [path for path in (argument, option) if path is not None]
     if len(given) != 1:
-        raise InputError(f"OUTPUT: found {' and '.join(map(str, given)) or 'nothing'}, expected one file to write")
+        raise InputError("OUTPUT", f"found {' and '.join(map(str, given)) or 'nothing'}, expected one file to write")
     return given[0]
 
 
@@ -47,7 +47,7 @@ def check_unused(paths: Iterable[Path | None], force: bool) -> None:
         return
     if sys.stdin and sys.stdin.isatty() and confirm(f"replace {printable(', '.join(map(str, there)))}?", err=True):
         return
-    raise InputError(f"{there[0]}: already exists; choose another name, or use --force to replace it")
+    raise InputError(there[0], "already exists; choose another name, or use --force to replace it")
 
 
 def check_own(marks: Mapping[Path, str], force: bool) -> None:
@@ -84,9 +84,9 @@ class PlotOptions:
         from elmo_mf.figures import THEMES
 
         if self.theme not in THEMES:
-            raise InputError(f"--theme: found {self.theme!r}, {one_of(self.theme, THEMES)}")
+            raise InputError("--theme", f"found {self.theme!r}, {one_of(self.theme, THEMES)}")
         if self.plot is None:
             return
         if self.plot.suffix not in (".svg", ".png", ".pdf"):
-            raise InputError(f"--plot: found {self.plot}, expected a name that ends in .svg, .png or .pdf")
+            raise InputError("--plot", f"found {self.plot}, expected a name that ends in .svg, .png or .pdf")
         check_output("--plot", self.plot, inputs)

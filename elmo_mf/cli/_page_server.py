@@ -102,7 +102,7 @@ def server(folder: Path, port: int, margin: float = MARGIN, patience: float = PA
         InputError: The folder does not exist, or the port is taken.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: found no folder, expected the output folder of a sweep")
+        raise InputError(folder, "found no folder, expected the output folder of a sweep")
     live = Live(folder, margin)
     pages: dict[str, tuple[str, Callable[[], str]]] = {
         "/": ("text/html", lambda: _page(live)),
@@ -124,7 +124,7 @@ def server(folder: Path, port: int, margin: float = MARGIN, patience: float = PA
     try:
         return BoundedServer(port, Handler, patience)
     except OSError as error:
-        raise InputError(f"--port: found {port}, expected a free port ({error.strerror})") from None
+        raise InputError("--port", f"found {port}, expected a free port ({error.strerror})") from None
 
 
 def _page(live: Live) -> str:

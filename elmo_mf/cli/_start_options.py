@@ -99,4 +99,4 @@ def given_names(context: Context) -> set[str]:
 def _refuse(given: Collection[str], names: Collection[str], reason: str) -> None:
     for name in names:
         if name in given:
-            raise InputError(f"--{name.replace('_', '-')} cannot be combined with --from: {reason}")
+            raise InputError(f"--{name.replace('_', '-')} cannot be combined with --from", reason)

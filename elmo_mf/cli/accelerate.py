@@ -151,7 +151,7 @@ def accelerate(
     if stock and compression is None and searched.data is None:
         raise InputError("--stock requires one of --rank, --budget or --highway-rank")
     if stock and how.cells is not None:
-        raise InputError("--stock: found --cells, expected all cells, because AllenNLP's config keeps its sizes")
+        raise InputError("--stock", "found --cells, expected all cells, because AllenNLP's config keeps its sizes")
     os.environ.setdefault("TQDM_DISABLE", "1")
     from elmo_mf.acceleration import accelerate_archive, plot_search
     from elmo_mf.cli._accelerate_report import print_result
@@ -188,6 +188,6 @@ def _check(
 
     for option, value, known in (("precision", run.precision, PRECISIONS), ("state", run.state, STATE_POLICIES)):
         if value not in known:
-            raise InputError(f"--{option}: found {value}, {one_of(value, known)}")
+            raise InputError(f"--{option}", f"found {value}, {one_of(value, known)}")
     check_installed("allennlp")
     check_archive(model)

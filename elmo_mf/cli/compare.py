@@ -42,7 +42,7 @@ def compare(
     from elmo_mf.io import check_output, write_json
 
     if not isfinite(margin):
-        raise InputError(f"--margin: found {margin}, expected a number")
+        raise InputError("--margin", f"found {margin}, expected a number")
     if json_file is not None:
         check_output("--json", json_file)
         check_unused([json_file], force)

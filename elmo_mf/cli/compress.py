@@ -71,7 +71,7 @@ def compress(
         check_folder("out", out, written, (*files.inputs, how.calibration, evaluation, how.gradients, how.distill))
         check_unused((out / name for name in written), force)
         if dtype not in DTYPES:
-            raise InputError(f"--dtype: found {dtype}, {one_of(dtype, DTYPES)}")
+            raise InputError("--dtype", f"found {dtype}, {one_of(dtype, DTYPES)}")
         compression = how.compression(dtype)
         if compression is None and dtype not in ROUNDED_DTYPES:
             raise InputError("one of --rank, --budget, --cells, --highway-rank or --dtype int8 or int4 is required")

@@ -73,7 +73,7 @@ def convert(
     from elmo_mf.convert import checkpoint_files, find_checkpoint, is_many_langs
 
     if dtype not in FLOAT_DTYPES:
-        raise InputError(f"--dtype: found {dtype}, expected {' or '.join(FLOAT_DTYPES)}")
+        raise InputError("--dtype", f"found {dtype}, expected {' or '.join(FLOAT_DTYPES)}")
     if is_many_langs(checkpoint):
         given = {"--options": options, "--vocabulary": vocabulary, "--without-softmax": without_softmax or None}
         if others := [name for name, value in given.items() if value is not None]:
@@ -83,7 +83,7 @@ def convert(
     path = find_checkpoint(checkpoint)
     options_file = options or path.parent / "options.json"
     if options is None and not is_regular(options_file):
-        raise InputError(f"{options_file}: no such file, expected --options with the options.json of the model")
+        raise InputError(options_file, "no such file, expected --options with the options.json of the model")
     files = checkpoint_files(path)
     check_folder("--out", out, _FILES, [*files, options_file, vocabulary])
     check_unused((out / name for name in _FILES), force)
@@ -99,7 +99,7 @@ def convert(
     conversion = match_variables(open_checkpoint(path), parsed, words, without_softmax)
     if conversion.layout.has_softmax and words is None and not without_softmax:
         raise InputError(
-            f"{path}: found a softmax, expected --vocabulary with its words, or --without-softmax to leave it out"
+            path, "found a softmax, expected --vocabulary with its words, or --without-softmax to leave it out"
         )
     check_space("--out", out, conversion.parameters * (2 if dtype == "float16" else 4))
     with exclusive(out, f"a result to {out}"), atomic_files(out, _OPTIONAL) as staging:

@@ -82,11 +82,11 @@ class VectorOptions:
         from elmo_mf.embed import KEEP, EmbedSettings
 
         if self.state not in ("zero", "primed"):
-            raise InputError(f"--state: found {self.state!r}, expected zero or primed")
+            raise InputError("--state", f"found {self.state!r}, expected zero or primed")
         if self.pool not in (None, "mean"):
-            raise InputError(f"--pool: found {self.pool!r}, expected mean")
+            raise InputError("--pool", f"found {self.pool!r}, expected mean")
         if self.precision not in PRECISIONS:
-            raise InputError(f"--precision: found {self.precision!r}, {one_of(self.precision, PRECISIONS)}")
+            raise InputError("--precision", f"found {self.precision!r}, {one_of(self.precision, PRECISIONS)}")
         layers = self.all_layers, self.top, self.average
         keep = [name for name, chosen in zip(KEEP, layers, strict=True) if chosen] or ["all"]
         if len(keep) > 1:
@@ -212,11 +212,11 @@ def _embed_vocabulary(
         raise InputError(f"--vocabulary cannot be combined with {others[0]}")
     words = read_rows(vocabulary)
     if not words:
-        raise InputError(f"{vocabulary}: found no words, expected one per line")
+        raise InputError(vocabulary, "found no words, expected one per line")
     bilm = Bilm.from_files(files.options, files.weights, compression, vocabulary=files.vocabulary).to(device)
     if bilm.vocabulary is not None:
         found, expected = "an ELMo that has a table of words", "one with only a character CNN"
-        raise InputError(f"{files.options}: found {found}, expected {expected}")
+        raise InputError(files.options, f"found {found}, expected {expected}")
     check_space("OUTPUT", output, 4 * len(words) * bilm.token_layer.output_dim)
     with output_errors(output):
         write_token_embeddings(output, bilm.token_layer, words)

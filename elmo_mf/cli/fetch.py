@@ -50,9 +50,9 @@ def fetch(
     from elmo_mf.fetch import CATALOGUES, foreign_files
 
     if kind not in CATALOGUES:
-        raise InputError(f"KIND: found {kind!r}, {one_of(kind, CATALOGUES)}")
+        raise InputError("KIND", f"found {kind!r}, {one_of(kind, CATALOGUES)}")
     if name not in CATALOGUES[kind]:
-        raise InputError(f"NAME: found {name!r}, {any_of(name, CATALOGUES[kind])}")
+        raise InputError("NAME", f"found {name!r}, {any_of(name, CATALOGUES[kind])}")
     folder = out or (Path(kind) if kind == "words" else Path(kind) / name)
     check_folder("--out", folder)
     check_unused(foreign_files(CATALOGUES[kind][name], folder), force)

@@ -76,7 +76,7 @@ def gradients(
         )
     if known.kind in ("language-model", "probe"):
         kind = {"language-model": "a language model", "probe": "a probe"}[known.kind]
-        raise InputError(f"TASK: found {task}, {kind}, expected a task whose model has an ELMo, or wikitext2-bilm")
+        raise InputError("TASK", f"found {task}, {kind}, expected a task whose model has an ELMo, or wikitext2-bilm")
     check_installed("allennlp")
     from elmo_mf.storage.resumable import mark_folder
     from elmo_mf.tasks import expand

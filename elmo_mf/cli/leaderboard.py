@@ -53,7 +53,7 @@ def leaderboard(
       elmo-mf leaderboard runs/demo --serve
     """
     if not isfinite(margin):
-        raise InputError(f"--margin: found {margin}, expected a number")
+        raise InputError("--margin", f"found {margin}, expected a number")
     if serve:
         if export:
             raise InputError("--export and --serve are mutually exclusive")

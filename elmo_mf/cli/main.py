@@ -139,8 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _terminal.echo(f"elmo-mf: error: {not_installed(module)}", err=True)
         return 2
     except OSError as error:  # not converted elsewhere
-        where = f"{error.filename}: " if error.filename else ""
-        _terminal.echo(f"elmo-mf: error: {InputError(f'{where}{error.strerror or error}')}", err=True)
+        where = [error.filename] if error.filename else []
+        _terminal.echo(f"elmo-mf: error: {InputError(*where, error.strerror or error)}", err=True)
         return 2
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else 1
@@ -168,8 +168,8 @@ def _check_none_empty(arguments: Sequence[str]) -> None:
     for before, argument in zip(("", *arguments), arguments, strict=False):
         option = before if argument == "" else argument.removesuffix("=")
         if argument == "" or (argument.startswith("--") and argument.endswith("=")):
-            where = f"{option}: " if option.startswith("-") else ""
-            raise InputError(f"{where}found an empty value, expected a name or number; is a shell variable unset?")
+            where = [option] if option.startswith("-") else []
+            raise InputError(*where, "found an empty value, expected a name or number; is a shell variable unset?")
 
 
 def _interruption(arguments: Sequence[str]) -> str:

@@ -153,7 +153,7 @@ def pretrain(
 
     device = where.use()
     if settings.mixed == "float16" and device.type == "cpu":
-        raise InputError("--mixed: found float16 on a CPU, expected bfloat16, or float16 on a GPU")
+        raise InputError("--mixed", "found float16 on a CPU, expected bfloat16, or float16 on a GPU")
     with options_named({"tracker": "--tracker"}):
         log = None if tracker is None else tracker_named(tracker, out)
     with exclusive(out, f"the run in {out}"):

@@ -82,5 +82,5 @@ def _published(margin: float) -> Recommendations:
     recommendations = read_recommendations(published_recommendations())
     if margin != recommendations.margin:
         expected = f"{recommendations.margin:g} for the published leaderboard, or a FOLDER with records"
-        raise InputError(f"--margin: found {margin:g}, expected {expected}")
+        raise InputError("--margin", f"found {margin:g}, expected {expected}")
     return recommendations

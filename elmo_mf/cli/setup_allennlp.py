@@ -38,8 +38,9 @@ def setup_allennlp(
     """
     if sys.prefix == sys.base_prefix:
         raise InputError(
-            f"{sys.prefix}: not a virtual environment, expected one, since installed packages may be replaced; "
-            "`python -m venv NAME` makes one"
+            sys.prefix,
+            "not a virtual environment, expected one, since installed packages may be replaced; "
+            "`python -m venv NAME` makes one",
         )
     lock = share() / "requirements.lock"
     commands = _commands(lock)
@@ -70,8 +71,9 @@ def _installer() -> list[str]:
     uv = shutil.which("uv")
     if uv is None:
         raise InputError(
-            f"{sys.prefix}: found neither pip in this environment nor uv on the PATH, expected one of them; "
-            "`python -m ensurepip` installs pip"
+            sys.prefix,
+            "found neither pip in this environment nor uv on the PATH, expected one of them; "
+            "`python -m ensurepip` installs pip",
         )
     return [uv, "pip", "install", "--python", sys.executable]
 
@@ -94,11 +96,11 @@ def _ask(yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise InputError("--yes: required where there is no terminal to ask on")
+        raise InputError("--yes", "required where there is no terminal to ask on")
     typer.confirm("Continue?", abort=True)
 
 
 def _run(command: list[str]) -> None:
     status = subprocess.run(command).returncode
     if status:
-        raise InputError(f"{shlex.join(command)}: found exit status {status}, expected 0; what it printed says why")
+        raise InputError(shlex.join(command), f"found exit status {status}, expected 0; what it printed says why")

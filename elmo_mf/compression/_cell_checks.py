@@ -83,7 +83,7 @@ def check_cells(weights: BilmWeights, cells: int, where: str = "cells") -> None:
     """
     check_removable(weights, where)
     if not 1 <= cells < weights.cells:
-        raise InputError(f"{where}: found {cells}, expected 1 to {weights.cells - 1}, as the ELMo has {weights.cells}")
+        raise InputError(where, f"found {cells}, expected 1 to {weights.cells - 1}, as the ELMo has {weights.cells}")
 
 
 def check_removable(weights: BilmWeights, where: str) -> None:
@@ -97,7 +97,7 @@ def check_removable(weights: BilmWeights, where: str) -> None:
         InputError: There are no projections; or a matrix is factored or pruned.
     """
     if any("projection" not in lstm.matrices for lstm in weights.lstms.values()):
-        raise InputError(f"{where}: found an ELMo without projections, whose cells are its outputs")
+        raise InputError(where, "found an ELMo without projections, whose cells are its outputs")
     matrices = (matrix for lstm in weights.lstms.values() for matrix in lstm.matrices.values())
     if not all(isinstance(matrix, np.ndarray) for matrix in matrices):
-        raise InputError(f"{where}: found factored or pruned matrices, expected dense ones")
+        raise InputError(where, "found factored or pruned matrices, expected dense ones")

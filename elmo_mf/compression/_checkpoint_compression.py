@@ -168,9 +168,9 @@ def compress_checkpoint(
         1  forward 1 projection     8        4608
     """
     if dtype not in DTYPES:
-        raise InputError(f"dtype: found {dtype}, {one_of(dtype, DTYPES)}")
+        raise InputError("dtype", f"found {dtype}, {one_of(dtype, DTYPES)}")
     if compression is None and dtype not in ROUNDED_DTYPES:
-        raise InputError(f"compression: found none with the dtype {dtype}, expected a compression, or int8 or int4")
+        raise InputError("compression", f"found none with the dtype {dtype}, expected a compression, or int8 or int4")
     with checkpoint_files(options, weights) as files:
         text = None if evaluation is None else Path(evaluation)
         return _compress(files, Path(out), text, compression, dense, dtype, licence)

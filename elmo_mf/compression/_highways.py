@@ -31,11 +31,11 @@ def check_highways(weights: BilmWeights, rank: int | str, allow_larger: bool) ->
     """
     references = highway_references(weights)
     if not references:
-        raise InputError(f"compression.highway_rank: found {rank}, but this encoder has no highway layers")
+        raise InputError("compression.highway_rank", f"found {rank}, but this encoder has no highway layers")
     for reference, matrix in zip(references, highway_matrices(weights.token_layer), strict=True):
         if isinstance(matrix, Factors):
             found = f"{reference} factored at rank {matrix.rank}"
-            raise InputError(f"compression.highway_rank: found {found}, expected a dense matrix")
+            raise InputError("compression.highway_rank", f"found {found}, expected a dense matrix")
         if isinstance(rank, int):
             _check_rank(reference, rank, allow_larger)
 
@@ -43,11 +43,12 @@ def check_highways(weights: BilmWeights, rank: int | str, allow_larger: bool) ->
 def _check_rank(reference: HighwayReference, rank: int, allow_larger: bool) -> None:
     if rank > reference.full_rank:
         expected = f"at most {reference.full_rank}, the rank of {reference}"
-        raise InputError(f"compression.highway_rank: found {rank}, expected {expected}")
+        raise InputError("compression.highway_rank", f"found {rank}, expected {expected}")
     if rank >= reference.break_even and not allow_larger:
         raise InputError(
-            f"compression.highway_rank: found {rank}, expected less than {reference.break_even:.1f}, the break-even "
-            f"rank of {reference}, at which factors save nothing; allow_larger (--allow-larger) accepts it"
+            "compression.highway_rank",
+            f"found {rank}, expected less than {reference.break_even:.1f}, the break-even "
+            f"rank of {reference}, at which factors save nothing; allow_larger (--allow-larger) accepts it",
         )
 
 

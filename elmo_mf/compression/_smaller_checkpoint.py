@@ -81,7 +81,7 @@ def shrink_checkpoint(
         (512, 256)
     """
     if dtype not in FLOAT_DTYPES:
-        raise InputError(f"dtype: found {dtype}, {one_of(dtype, FLOAT_DTYPES)}")
+        raise InputError("dtype", f"found {dtype}, {one_of(dtype, FLOAT_DTYPES)}")
     texts = {name: None if path is None else Path(path) for name, path in
              (("calibration", calibration), ("gradients", gradients))}  # fmt: skip
     with checkpoint_files(options, weights) as files:

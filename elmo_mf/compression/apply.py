@@ -274,7 +274,7 @@ def _gradients(weights: BilmWeights, compression: Compression) -> Gradients | No
     if compression.gradients is None:
         whose = compression.method if compression.cells is None else "the removal of cells"
         expected = f"a file written by elmo-mf gradients, which {whose} requires"
-        raise InputError(f"compression.gradients: found nothing, expected {expected}")
+        raise InputError("compression.gradients", f"found nothing, expected {expected}")
     return Gradients(Path(compression.gradients), weights)
 
 

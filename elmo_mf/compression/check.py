@@ -29,10 +29,10 @@ def check_compression(weights: BilmWeights, compression: Compression, language_m
     method = method_of(compression)
     if compression.allocation == "loss" and not method.needs_output_covariance:
         found = f"loss with {compression.method}, which does not predict it"
-        raise InputError(f"compression.allocation: found {found}, expected outputs or matrices")
+        raise InputError("compression.allocation", f"found {found}, expected outputs or matrices")
     if compression.inputs == "compressed" and not method.needs_inputs:
         found = f"compressed with {compression.method}, which uses no inputs"
-        raise InputError(f"compression.inputs: found {found}, expected dense")
+        raise InputError("compression.inputs", f"found {found}, expected dense")
     _check_kind(compression, language_model)
     if compression.cells == "budget":
         check_removable(weights, "compression.cells")
@@ -79,25 +79,28 @@ def _check_saves(smaller: BilmWeights, compression: Compression, cells: int) -> 
     room = BudgetRoom.of(smaller, compression)
     if not room.saves:
         found, expected = f"{room.amount:,} {room.unit}", f"fewer than the {room.dense:,} with {cells} cells"
-        raise InputError(f"compression.budget: found {found}, expected {expected}")
+        raise InputError("compression.budget", f"found {found}, expected {expected}")
 
 
 def _check_kind(compression: Compression, language_model: bool) -> None:
     if language_model and compression.distill is not None:
-        raise InputError("compression.distill: applies to ELMos; use `finetune` for a language model")
+        raise InputError("compression.distill", "applies to ELMos; use `finetune` for a language model")
     if not language_model and compression.finetune is not None:
-        raise InputError("compression.finetune: applies to language models; use `distill` for an ELMo")
+        raise InputError("compression.finetune", "applies to language models; use `distill` for an ELMo")
     if language_model and compression.calibration is not None:
-        raise InputError("compression.calibration: applies to ELMos; a language model is calibrated on its task's text")
+        raise InputError(
+            "compression.calibration", "applies to ELMos; a language model is calibrated on its task's text"
+        )
     if language_model and compression.cells is not None:
-        raise InputError("compression.cells: applies to ELMos; a language model has no projections to correct")
+        raise InputError("compression.cells", "applies to ELMos; a language model has no projections to correct")
     if language_model and compression.highway_rank is not None:
-        raise InputError("compression.highway_rank: applies to ELMos; a language model has no character CNN")
+        raise InputError("compression.highway_rank", "applies to ELMos; a language model has no character CNN")
 
 
 def _check_useful(reference: MatrixReference, rank: int) -> None:
     if rank >= reference.break_even:
         raise InputError(
-            f"compression.rank: found {rank}, expected less than {reference.break_even:.1f}, the break-even rank of "
-            f"{reference}, at which factors save nothing; allow_larger (--allow-larger) accepts it"
+            "compression.rank",
+            f"found {rank}, expected less than {reference.break_even:.1f}, the break-even rank of "
+            f"{reference}, at which factors save nothing; allow_larger (--allow-larger) accepts it",
         )

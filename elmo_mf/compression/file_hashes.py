@@ -43,5 +43,5 @@ def with_history(options: BilmOptions, compression: Compression) -> BilmOptions:
 
 def _hash(path: str, field: str) -> str:
     if not is_regular(path):
-        raise InputError(f"compression.{field}: found {path}, expected a file")
+        raise InputError(f"compression.{field}", f"found {path}, expected a file")
     return regular_hash(path, f"file of compression.{field}", "one that can be read")

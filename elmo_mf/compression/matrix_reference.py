@@ -120,7 +120,7 @@ class MatrixReference(_FactorCosts):
             matrix = lstm.matrices.get(name, lstm.matrices.get(JOINT))
             if not isinstance(matrix, np.ndarray):
                 label = _name(key, name if name in lstm.matrices else JOINT, cast(Matrix, matrix).shape)
-                raise InputError(f"compression.targets: found {label} {_form(matrix)}, expected a dense matrix")
+                raise InputError("compression.targets", f"found {label} {_form(matrix)}, expected a dense matrix")
         m, n = cast(Array, lstm.matrices[target if target != JOINT else "input"]).shape
         blocks = GATES if per_gate and target != "projection" else 1
         return cls(*key, target, (m, n + lstm.state_size if target == JOINT else n), blocks)
@@ -184,7 +184,7 @@ def matrix_references(weights: BilmWeights, compression: Compression) -> list[Ma
     targets = _targets(weights, compression)
     last = max(layer for _, layer in weights.lstms)
     if compression.layers != "all" and max(compression.layers) > last:
-        raise InputError(f"compression.layers: found {max(compression.layers)}, expected 0 to {last}")
+        raise InputError("compression.layers", f"found {max(compression.layers)}, expected 0 to {last}")
     references = [
         MatrixReference.of(weights, key, target, compression.granularity == "gate")
         for key in weights.lstms
@@ -193,13 +193,13 @@ def matrix_references(weights: BilmWeights, compression: Compression) -> list[Ma
         for target in targets
     ]
     if compression.targets and not references:  # a language model has one direction
-        raise InputError("compression.directions: found backward, expected forward, the only direction of this model")
+        raise InputError("compression.directions", "found backward, expected forward, the only direction of this model")
     if compression.budget is None:
         for reference in references:
             rank = compression.rank_for(reference.target)
             if rank > reference.full_rank:
                 expected = f"at most {reference.full_rank}, the rank of {reference}"
-                raise InputError(f"compression.rank: found {rank}, expected {expected}")
+                raise InputError("compression.rank", f"found {rank}, expected {expected}")
     return references
 
 
@@ -209,7 +209,7 @@ def _targets(weights: BilmWeights, compression: Compression) -> list[Target]:
     targets = [target for target in compression.targets if projected or target != "projection"]
     if len(targets) < len(compression.targets) and compression.targets != TARGETS:
         raise InputError(
-            "compression.targets: found projection, expected input or recurrent: this model has no projections"
+            "compression.targets", "found projection, expected input or recurrent: this model has no projections"
         )
     return targets
 

@@ -139,7 +139,7 @@ def _read_config(folder: Path) -> tuple[list[Path], _Config]:
     first = read_json(path, "configuration", expected, most=_MOST_BYTES)
     named = first.get("config_path") if isinstance(first, dict) else None
     if not isinstance(named, str) or not named:
-        raise InputError(f"{path}: config_path: found {type(named).__name__}, expected the name of a file with sizes")
+        raise InputError(path, "config_path", f"found {type(named).__name__}, expected the name of a file with sizes")
     name = Path(named).name  # addresses of the machine of its training, in the published folders
     sizes = next((one for one in (folder / named, folder / name) if is_regular(one)), None)
     if sizes is not None:
@@ -147,7 +147,7 @@ def _read_config(folder: Path) -> tuple[list[Path], _Config]:
             _Config, read_json(sizes, "configuration", expected, most=_MOST_BYTES), str(sizes)
         )
     if name != _PUBLISHED:
-        raise InputError(f"{folder / name}: no such file, expected the configuration that {path} names")
+        raise InputError(folder / name, f"no such file, expected the configuration that {path} names")
     return [path], validated(_Config, _AS_PUBLISHED, str(path))
 
 
@@ -159,15 +159,15 @@ def _read_dictionary(path: Path, needed: tuple[str, ...]) -> list[str]:
         fields = line.strip().split("\t")
         entry, number = fields if len(fields) == 2 else (_IDEOGRAPHIC_SPACE, fields[0])
         if len(fields) > 2 or not (number.isascii() and number.isdecimal() and len(number) < 10):
-            raise InputError(f"{path}: line {lines.lines}: found {line[:40]!r}, expected an entry, a tab and its id")
+            raise InputError(path, f"line {lines.lines}", f"found {line[:40]!r}, expected an entry, a tab and its id")
         if int(number) in entries:
-            raise InputError(f"{path}: line {lines.lines}: found the id {number} twice, expected distinct ids")
+            raise InputError(path, f"line {lines.lines}", f"found the id {number} twice, expected distinct ids")
         if len(entries) == MOST_WORDS:
-            raise InputError(f"{path}: found more than {MOST_WORDS:,} entries, expected fewer")
+            raise InputError(path, f"found more than {MOST_WORDS:,} entries, expected fewer")
         entries[int(number)] = entry
     if entries and max(entries) != len(entries) - 1:
         found = f"ids up to {max(entries):,} for {len(entries):,} entries"
-        raise InputError(f"{path}: found {found}, expected ids counted from 0")
+        raise InputError(path, f"found {found}, expected ids counted from 0")
     ordered = [entries[number] for number in range(len(entries))]
     check_entries(ordered, needed, str(path))
     return ordered
@@ -200,19 +200,15 @@ class _States:
         tensor, where = self._left.pop(name, None), f"{self.path}: {name}"
         if not isinstance(tensor, Tensor) or not tensor.is_floating_point() or tensor.layout != strided:
             kind = "nothing" if tensor is None else getattr(tensor, "dtype", type(tensor).__name__)
-            raise InputError(f"{where}: found {kind}, expected numbers of shape {show_shape(shape)}")
+            raise InputError(where, f"found {kind}, expected numbers of shape {show_shape(shape)}")
         if tensor.shape != shape:
-            raise InputError(
-                f"{where}: found shape {show_shape(tuple(tensor.shape))}, expected {show_shape(shape)}{why}"
-            )
+            raise InputError(where, f"found shape {show_shape(tuple(tensor.shape))}, expected {show_shape(shape)}{why}")
         return as_stored(tensor.detach().float().numpy(), "float32", where)
 
     def reject_others(self) -> None:
         """Reject weights of a larger model."""
         if self._left:
-            raise InputError(
-                f"{self.path}: found a surplus {next(iter(self._left))}, expected the configuration's sizes"
-            )
+            raise InputError(self.path, f"found a surplus {next(iter(self._left))}, expected the configuration's sizes")
 
 
 def _lstms(states: _States, options: BilmOptions) -> dict[tuple[int, int], LstmWeights]:

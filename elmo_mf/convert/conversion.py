@@ -88,7 +88,7 @@ def match_variables(
     """
     layout = find_layout(str(checkpoint.path), checkpoint.shapes)
     if options.extra.get("bidirectional") is False:
-        raise InputError(f"{checkpoint.path}: found options with bidirectional false, expected an ELMo's, true")
+        raise InputError(checkpoint.path, "found options with bidirectional false, expected an ELMo's, true")
     if options.extra.get("share_embedding_softmax") is True:
         layout = layout.with_shared_softmax()
     shapes = _token_layer_shapes(checkpoint, layout, options) | _lstm_shapes(options)
@@ -107,10 +107,10 @@ def match_variables(
 
 def _check_words(checkpoint: Checkpoint, vocabulary: Vocabulary | None, n_words: int, which: str) -> None:
     if vocabulary is None:
-        raise InputError(f"vocabulary: found none, expected the {n_words:,} words of {checkpoint.path}, {which}")
+        raise InputError("vocabulary", f"found none, expected the {n_words:,} words of {checkpoint.path}, {which}")
     if len(vocabulary) != n_words:
         raise InputError(
-            f"vocabulary: found {len(vocabulary):,} words, expected the {n_words:,} of {checkpoint.path}, {which}"
+            "vocabulary", f"found {len(vocabulary):,} words, expected the {n_words:,} of {checkpoint.path}, {which}"
         )
 
 
@@ -143,15 +143,13 @@ def _lstm_shapes(options: BilmOptions) -> dict[str, tuple[int, ...]]:
 
 def _n_words(checkpoint: Checkpoint, layout: Layout, options: BilmOptions) -> int:
     if SOFTMAX_WEIGHT not in layout.variables:
-        raise InputError(
-            f"{checkpoint.path}: found no {layout.scope}{SOFTMAX_WEIGHT}, expected the vocabulary's softmax"
-        )
+        raise InputError(checkpoint.path, f"found no {layout.scope}{SOFTMAX_WEIGHT}, expected the vocabulary's softmax")
     shape = checkpoint.shapes[layout.variables[SOFTMAX_WEIGHT]]
     p = options.lstm.projection_dim
     if len(shape) != 2 or shape[1] != p:
         name, expected = layout.variables[SOFTMAX_WEIGHT], show_shape((-1, p))
         raise InputError(
-            f"{checkpoint.path}: {name}: found shape {show_shape(shape)}, expected {expected} as in the options"
+            checkpoint.path, name, f"found shape {show_shape(shape)}, expected {expected} as in the options"
         )
     return shape[0]
 
@@ -160,13 +158,14 @@ def _check_variables(checkpoint: Checkpoint, layout: Layout, shapes: dict[str, t
     for dataset, shape in shapes.items():
         if dataset not in layout.variables:
             raise InputError(
-                f"{checkpoint.path}: found no {layout.scope}{dataset} under any of its names, expected shape "
-                f"{show_shape(shape)} as in the options"
+                checkpoint.path,
+                f"found no {layout.scope}{dataset} under any of its names, expected shape "
+                f"{show_shape(shape)} as in the options",
             )
         checkpoint.check_shape(layout.variables[dataset], shape)
     surplus = _others(layout, shapes)
     if surplus:
-        raise InputError(f"{checkpoint.path}: found a surplus {surplus[0]}, expected the sizes of the options")
+        raise InputError(checkpoint.path, f"found a surplus {surplus[0]}, expected the sizes of the options")
     checkpoint.check_size([layout.variables[dataset] for dataset in shapes])
 
 
@@ -212,7 +211,7 @@ def _char_cnn(conversion: Conversion) -> dict[str, Array]:
     if len(characters) > N_CHARACTERS:  # bilm-tf's inference graph puts the mask's row of zeros first
         if characters[0].any():
             where = f"{conversion.checkpoint.path}: {conversion.layout.variables[_CHARACTERS]}"
-            raise InputError(f"{where}: found a first row that is not zero, expected that of the mask")
+            raise InputError(where, "found a first row that is not zero, expected that of the mask")
         arrays[_CHARACTERS] = characters[1:]
     return arrays
 

@@ -102,7 +102,7 @@ def find_layout(where: str, names: Iterable[str]) -> Layout:
     if len(scopes) != 1:
         expected = "expected those of bilm-tf, such as lm/RNN_0/rnn/multi_rnn_cell/cell_0/lstm_cell/kernel"
         found = f"models in {' and '.join(scopes[:3])}" if scopes else f"variables such as {_some(known)}"
-        raise InputError(f"{where}: found {found}, {expected if not scopes else 'expected one'}")
+        raise InputError(where, f"found {found}, {expected if not scopes else 'expected one'}")
     variables: dict[str, str] = {}
     for name, parts in split.items():
         if parts["scope"] != scopes[0]:
@@ -111,9 +111,9 @@ def find_layout(where: str, names: Iterable[str]) -> Layout:
         if dataset is None and name.rpartition("/")[0] in known:  # an optimizer's slot
             continue
         if dataset is None:
-            raise InputError(f"{where}: found the variable {name}, expected those of bilm-tf's language models only")
+            raise InputError(where, f"found the variable {name}, expected those of bilm-tf's language models only")
         if dataset in variables:
-            raise InputError(f"{where}: found both {variables[dataset]} and {name}, expected one of them")
+            raise InputError(where, f"found both {variables[dataset]} and {name}, expected one of them")
         variables[dataset] = name
     return Layout(scopes[0], variables)
 

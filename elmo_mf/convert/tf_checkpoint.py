@@ -71,8 +71,8 @@ class Checkpoint:
         size = sum(file.stat().st_size for file in checkpoint_files(self.path))
         if numbers * _LEAST_BYTES > size:
             raise InputError(
-                f"{self.path}: found {numbers:,} numbers in files of {size:,} bytes, expected a checkpoint that is "
-                "complete"
+                self.path,
+                f"found {numbers:,} numbers in files of {size:,} bytes, expected a checkpoint that is complete",
             )
 
     def read(self, name: str, shape: tuple[int, ...]) -> Array:
@@ -94,12 +94,10 @@ class Checkpoint:
         except Exception as error:
             raise self._damaged(name, error) from None
         if value.dtype.name not in ("float16", "float32", "float64"):
-            raise InputError(f"{self.path}: {name}: found numbers of type {value.dtype}, expected float32")
+            raise InputError(self.path, name, f"found numbers of type {value.dtype}, expected float32")
         bad = value.size - np.count_nonzero(np.isfinite(value))
         if bad:
-            raise InputError(
-                f"{self.path}: {name}: found {bad} values that are NaN or infinite, expected finite numbers"
-            )
+            raise InputError(self.path, name, f"found {bad} values that are NaN or infinite, expected finite numbers")
         return as_stored(value, "float32", f"{self.path}: {name}")
 
     def check_shape(self, name: str, shape: tuple[int, ...]) -> None:
@@ -115,10 +113,10 @@ class Checkpoint:
         stored = self.shapes.get(name)
         if stored != shape:
             what = "nothing" if stored is None else f"shape {show_shape(stored)}"
-            raise InputError(f"{self.path}: {name}: found {what}, expected shape {show_shape(shape)} as in the options")
+            raise InputError(self.path, name, f"found {what}, expected shape {show_shape(shape)} as in the options")
 
     def _damaged(self, what: str, error: Exception) -> InputError:
-        return InputError(f"{self.path}: {what}: found damaged data ({one_line(error)}), expected {EXPECTED}")
+        return InputError(self.path, what, f"found damaged data ({one_line(error)}), expected {EXPECTED}")
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -140,7 +138,7 @@ def find_checkpoint(path: Path) -> Path:
     if not is_regular(index):
         raise missing(index, "file", EXPECTED)
     if len(checkpoint_files(path)) < 2:
-        raise InputError(f"{path}: found {index.name} and no {path.name}.data-00000-of-00001, expected {EXPECTED}")
+        raise InputError(path, f"found {index.name} and no {path.name}.data-00000-of-00001, expected {EXPECTED}")
     return path
 
 
@@ -150,12 +148,12 @@ def _latest(folder: Path) -> Path:
     if is_regular(state):
         named = _LATEST.search(read_text(state, "state file", "the name of the latest checkpoint", most=_MOST_STATE))
         if named is None:
-            raise InputError(f"{state}: found no model_checkpoint_path, expected the name of the latest checkpoint")
+            raise InputError(state, "found no model_checkpoint_path, expected the name of the latest checkpoint")
         return folder / Path(named[1]).name  # its folder may be that of another machine
     names = sorted(file.name.removesuffix(_INDEX) for file in folder.glob(f"*{_INDEX}"))
     if len(names) != 1:
         several = f"{len(names)} checkpoints ({', '.join(names[:3])})" if names else "no *.index"
-        raise InputError(f"{folder}: found {several}, expected {'the name of one' if names else EXPECTED}")
+        raise InputError(folder, f"found {several}, expected {'the name of one' if names else EXPECTED}")
     return folder / names[0]
 
 
@@ -185,12 +183,12 @@ def open_checkpoint(path: Path) -> Checkpoint:
             import tensorflow
     except Exception as error:  # an installation can be broken in many ways
         raise InputError(
-            f"{path}: found no TensorFlow to read it with ({one_line(error)}), expected it; {INSTALL}"
+            path, f"found no TensorFlow to read it with ({one_line(error)}), expected it; {INSTALL}"
         ) from None
     try:
         reader: Reader = tensorflow.train.load_checkpoint(str(prefix))
     except Exception as error:
-        raise InputError(f"{prefix}: found damaged data ({one_line(error)}), expected {EXPECTED}") from None
+        raise InputError(prefix, f"found damaged data ({one_line(error)}), expected {EXPECTED}") from None
     return Checkpoint(prefix, reader)
 
 

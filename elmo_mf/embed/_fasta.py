@@ -42,15 +42,15 @@ def read_fasta(path: Path, copy: Path) -> tuple[TextFile, list[str]]:
                 empty = True
             elif line.strip() and not line.startswith(";"):
                 if not identifiers:
-                    raise InputError(f"{where}: found a sequence before the first header, expected {_EXPECTED}")
+                    raise InputError(where, f"found a sequence before the first header, expected {_EXPECTED}")
                 empty = not _write(file, line, where, empty) and empty
         if not identifiers:
-            raise InputError(f"{path}: found no header, expected {_EXPECTED}")
+            raise InputError(path, f"found no header, expected {_EXPECTED}")
         _check_sequence(identifiers, empty, f"{path}: end")
         file.write("\n")
     key, count = Counter(keys_of(identifiers)).most_common(1)[0]
     if count > 1:
-        raise InputError(f"{path}: found the identifier {key} {count} times, expected different ones")
+        raise InputError(path, f"found the identifier {key} {count} times, expected different ones")
     return TextFile.scan(copy), identifiers
 
 
@@ -62,13 +62,13 @@ def keys_of(identifiers: list[str]) -> list[str]:
 def _identifier(line: str, where: str) -> str:
     words = line[1:].split(maxsplit=1)
     if not words:
-        raise InputError(f"{where}: found a header without an identifier, expected {_EXPECTED}")
+        raise InputError(where, f"found a header without an identifier, expected {_EXPECTED}")
     return words[0]
 
 
 def _check_sequence(identifiers: list[str], empty: bool, where: str) -> None:
     if identifiers and empty:
-        raise InputError(f"{where}: found no sequence of {identifiers[-1]}, expected one residue or more")
+        raise InputError(where, f"found no sequence of {identifiers[-1]}, expected one residue or more")
 
 
 def _write(file: TextIO, line: str, where: str, first: bool) -> bool:
@@ -76,7 +76,7 @@ def _write(file: TextIO, line: str, where: str, first: bool) -> bool:
     residues = "".join(line.split()).upper().removesuffix("*")
     if not _RESIDUES.fullmatch(residues):
         wrong = next(character for character in residues if not "A" <= character <= "Z")
-        raise InputError(f"{where}: found {wrong!r}, expected residues as letters")
+        raise InputError(where, f"found {wrong!r}, expected residues as letters")
     if residues:
         file.write(("" if first else " ") + " ".join(residues))
     return bool(residues)

@@ -207,4 +207,4 @@ def _check_complete(path: Path, lines: int, output: Path, others: int) -> None:
     with h5py.File(path) as file:
         complete = len(file) - others
     if complete != lines:
-        raise InputError(f"{output}: found vectors of {complete} lines, expected {lines}; run the command again")
+        raise InputError(output, f"found vectors of {complete} lines, expected {lines}; run the command again")

@@ -28,7 +28,7 @@ def expect_none(output: Path) -> None:
         InputError: `output` exists.
     """
     if os.path.lexists(output):
-        raise InputError(f"{output}: already exists; choose another name")
+        raise InputError(output, "already exists; choose another name")
 
 
 def parts_folder(output: Path) -> Path:

@@ -56,7 +56,7 @@ class TextFile:
                 if file is not None:
                     file.write(f"{line}\n")
         if not text.lines:
-            raise InputError(f"{path}: found no lines, expected {_EXPECTED}")
+            raise InputError(path, f"found no lines, expected {_EXPECTED}")
         return cls(copy if copying and copy else path, text.lines, text.sha256, n_words, copying)
 
     def sentences(self) -> Iterator[str]:
@@ -69,7 +69,7 @@ class TextFile:
         for line in text:
             yield line.strip()
         if not self.copied and text.sha256 != self.sha256:
-            raise InputError(f"{self.path}: the text has changed during the run, expected an unchanged file")
+            raise InputError(self.path, "the text has changed during the run, expected an unchanged file")
 
 
 @contextmanager

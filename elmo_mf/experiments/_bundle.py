@@ -48,8 +48,9 @@ class Bundle:
         size = sum(path.stat().st_size for path in self.paths.values())
         if size > max_bytes:
             raise InputError(
-                f"ray: found {size:,} bytes of weights and data, expected at most {max_bytes:,} to send; "
-                "cut the data with limit"
+                "ray",
+                f"found {size:,} bytes of weights and data, expected at most {max_bytes:,} to send; "
+                "cut the data with limit",
             )
 
     @property
@@ -106,8 +107,9 @@ def private_folder(path: Path) -> Path:
     status = path.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
         raise InputError(
-            f"{path}: found a link, or a folder that others can write to, expected a folder of this user alone; "
-            "remove it or set TMPDIR"
+            path,
+            "found a link, or a folder that others can write to, expected a folder of this user alone; "
+            "remove it or set TMPDIR",
         )
     path.chmod(0o700)
     return path

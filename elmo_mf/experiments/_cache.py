@@ -151,11 +151,11 @@ def _read_verified(folder: Path, read: Callable[[Path], T]) -> T:
     expected = "the SHA-256 of each file in this folder"
     listed = read_json(folder / _CONTENTS, "list of contents", expected, most=MAX_JSON_BYTES)
     if not isinstance(listed, dict):
-        raise InputError(f"{folder / _CONTENTS}: found no object, expected {expected}")
+        raise InputError(folder / _CONTENTS, f"found no object, expected {expected}")
     actual = _hashes(folder)
     for name in sorted(actual.keys() | listed.keys()):
         if actual.get(name) != listed.get(name):
-            raise InputError(f"{folder / name}: found a changed or missing file, expected that of its list")
+            raise InputError(folder / name, "found a changed or missing file, expected that of its list")
     return read(folder)
 
 
@@ -168,7 +168,7 @@ def _hashes(folder: Path) -> dict[str, str]:
             if name != _CONTENTS and (path.is_symlink() or not path.is_dir()):
                 hashes[name] = regular_hash(path, "cached file", "a regular file")
     except OSError as error:
-        raise InputError(f"{folder}: a cached file cannot be read ({one_line(error)})") from None
+        raise InputError(folder, f"a cached file cannot be read ({one_line(error)})") from None
     return hashes
 
 

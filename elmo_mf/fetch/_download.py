@@ -62,8 +62,8 @@ def download(
     where = source.url if mirror is None else f"{mirror.rstrip('/')}/{source.name}"
     if "://" in where:
         if not _is_safe(where, where):
-            place = "" if mirror is None else "mirror: "
-            raise InputError(f"{place}found {where.split('://')[0]}://, expected https or a folder")
+            place = source.name if mirror is None else "mirror"
+            raise InputError(place, f"found {where.split('://')[0]}://, expected https or a folder")
         _Remote(where, folder / f"{source.name}.part", sha256, source.size, advance).fetch(path)
     else:
         _copy(Path(where), path, advance)
@@ -76,10 +76,10 @@ def _check(path: Path, where: str, sha256: str | None, size: int | None) -> None
     actual = path.stat().st_size
     if size is not None and actual != size:
         path.unlink()
-        raise InputError(f"{where}: found {actual:,} bytes, expected {size:,}")
+        raise InputError(where, f"found {actual:,} bytes, expected {size:,}")
     if sha256 is not None and file_hash(path) != sha256:
         path.unlink()
-        raise InputError(f"{where}: found other content, expected SHA-256 {sha256}")
+        raise InputError(where, f"found other content, expected SHA-256 {sha256}")
 
 
 def _copy(where: Path, path: Path, advance: ProgressCallback) -> None:
@@ -124,12 +124,13 @@ class _Remote:
             except requests.RequestException as error:  # including an incomplete response
                 status = getattr(getattr(error, "response", None), "status_code", 0)
                 if 400 <= status < 500 and status != 429:
-                    raise InputError(f"{self.url}: found {error}, expected a file") from None
+                    raise InputError(self.url, f"found {error}, expected a file") from None
                 problem = error
         else:
             raise InputError(
-                f"{self.url}: {_ATTEMPTS} attempts failed ({one_line(problem)}); the same command resumes the "
-                "download, and elmo-mf fetch --mirror downloads from another URL or folder"
+                self.url,
+                f"{_ATTEMPTS} attempts failed ({one_line(problem)}); the same command resumes the "
+                "download, and elmo-mf fetch --mirror downloads from another URL or folder",
             )
         self.partial.replace(path)
         self.state_file.unlink(missing_ok=True)
@@ -150,7 +151,7 @@ class _Remote:
                 raise requests.RequestException(f"found {sent or 'no range'}, expected one from byte {start}")
             answer.raise_for_status()
             if answer.status_code not in (200, 206):
-                raise InputError(f"{self.url}: found status {answer.status_code}, expected a file")
+                raise InputError(self.url, f"found status {answer.status_code}, expected a file")
             self._write(answer, start if answer.status_code == 206 else 0)
 
     def _resume_position(self) -> int:
@@ -188,7 +189,7 @@ class _Remote:
         total = start + int(length) if length.isascii() and length.isdigit() and len(length) < 20 else None
         most = self.size or MOST_BYTES
         if (total or 0) > most or (self.size and total not in (None, self.size)):
-            raise InputError(f"{self.url}: found {total:,} bytes, expected {'' if self.size else 'at most '}{most:,}")
+            raise InputError(self.url, f"found {total:,} bytes, expected {'' if self.size else 'at most '}{most:,}")
         if not start:
             self._digest = hashlib.sha256()
             self._begin(answer.headers)
@@ -201,7 +202,7 @@ class _Remote:
                     size += len(chunk)
                     self.advance(size, total)
                     if size > most:
-                        raise InputError(f"{self.url}: found more bytes, expected at most {most:,}")
+                        raise InputError(self.url, f"found more bytes, expected at most {most:,}")
                     if size - saved >= STATE_BYTES:
                         self._save_state(file, saved := size)
             finally:
@@ -249,8 +250,8 @@ def _answer(url: str, headers: dict[str, str]) -> Any:
         answer.close()
         url = urljoin(url, answer.headers["Location"])
         if not _is_safe(url, first):
-            raise InputError(f"{first}: found a redirect to {url[:200]}, expected one to https")
-    raise InputError(f"{first}: found more than {_REDIRECTS} redirects, expected a file")
+            raise InputError(first, f"found a redirect to {url[:200]}, expected one to https")
+    raise InputError(first, f"found more than {_REDIRECTS} redirects, expected a file")
 
 
 def _is_safe(url: str, first: str) -> bool:

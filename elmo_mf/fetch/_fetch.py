@@ -44,8 +44,8 @@ class Lock:
                 self.hashes = _HASHES.validate_python(raw)
             except ValidationError as error:
                 first = error.errors()[0]
-                where = "".join(f"{key}: " for key in first["loc"])
-                raise InputError(f"{path}: {where}found {str(first['input'])[:100]!r}, expected {expected}") from None
+                found = str(first["input"])[:100]
+                raise InputError(path, *first["loc"], f"found {found!r}, expected {expected}") from None
 
     def write(self, path: Path) -> None:
         """Write the lock file, sorted, atomically."""

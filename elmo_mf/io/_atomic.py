@@ -89,7 +89,7 @@ def check_settled(folder: Path) -> None:
     if any(folder.glob(f".*{_COMPLETE}")):
         recover(folder)
         if any(folder.glob(f".*{_COMPLETE}")):
-            raise InputError(f"{folder}: another process is replacing files; try again when it has finished")
+            raise InputError(folder, "another process is replacing files; try again when it has finished")
 
 
 def replace_folder(staged: Path, folder: Path) -> None:
@@ -185,7 +185,7 @@ def _with_destination(error: InputError, staging: Path) -> InputError:
     """Replace the staging folder in an error by the destination, which is the path that the user knows."""
     if isinstance(error, OutputError) and error.path.is_relative_to(staging):
         return OutputError(staging.parent / error.path.relative_to(staging), error.error)
-    return InputError(str(error).replace(str(staging), str(staging.parent))) if str(staging) in str(error) else error
+    return error.renamed(staging, staging.parent) if str(staging) in str(error) else error
 
 
 def _create_locked(parent: Path, name: str) -> tuple[Path, int]:

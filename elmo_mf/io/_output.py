@@ -25,7 +25,10 @@ class OutputError(InputError):
 
     def __init__(self, path: str | Path, error: BaseException) -> None:
         self.path, self.error = Path(path), error
-        super().__init__(f"{path}: cannot be written ({_reason(error)})")
+        super().__init__(path, f"cannot be written ({_reason(error)})")
+
+    def __reduce__(self) -> tuple[type[OutputError], tuple[Path, BaseException]]:
+        return type(self), (self.path, self.error)
 
 
 def _reason(error: BaseException) -> str:
@@ -65,9 +68,9 @@ def check_output(option: str, path: Path, inputs: Iterable[str | Path | None] = 
     """
     _check_name(option, path)
     if path.is_dir():
-        raise InputError(f"{option}: found the folder {path}, expected the name of a file")
+        raise InputError(option, f"found the folder {path}, expected the name of a file")
     if _is_special(path):
-        raise InputError(f"{option}: found {path}, which is a device or a pipe, expected the name of a file")
+        raise InputError(option, f"found {path}, which is a device or a pipe, expected the name of a file")
     _check_not_among(option, path, inputs)
     _check_writable(option, path, path.absolute().parent)
 
@@ -89,12 +92,12 @@ def check_folder(
     """
     _check_name(option, folder)
     if os.path.lexists(folder) and not folder.is_dir():
-        raise InputError(f"{option}: found the file {folder}, expected a folder")
+        raise InputError(option, f"found the file {folder}, expected a folder")
     read = list(inputs)
     for name in names:
         _check_not_among(option, folder / name, read)
         if (folder / name).is_dir():
-            raise InputError(f"{option}: found the folder {folder / name}, expected a file of that name or none")
+            raise InputError(option, f"found the folder {folder / name}, expected a file of that name or none")
     _check_writable(option, folder, folder.absolute())
 
 
@@ -118,8 +121,8 @@ def check_space(option: str, path: Path, size: int) -> None:
         return
     if free < size:
         raise InputError(
-            f"{option}: found {free / 1e6:,.1f} MB free on the disk of {path}, expected {size / 1e6:,.1f} MB for the "
-            "result"
+            option,
+            f"found {free / 1e6:,.1f} MB free on the disk of {path}, expected {size / 1e6:,.1f} MB for the result",
         )
 
 
@@ -130,7 +133,7 @@ def _check_name(option: str, path: Path) -> None:
     except (FileNotFoundError, NotADirectoryError):
         pass
     except (OSError, ValueError) as error:  # ValueError: a null character
-        raise InputError(f"{option}: found {path}, expected a valid name ({_reason(error)})") from None
+        raise InputError(option, f"found {path}, expected a valid name ({_reason(error)})") from None
 
 
 def _is_special(path: Path) -> bool:
@@ -143,7 +146,7 @@ def _is_special(path: Path) -> bool:
 def _check_not_among(option: str, path: Path, inputs: Iterable[str | Path | None]) -> None:
     for given in inputs:
         if given is not None and _is_same(path, Path(given)):
-            raise InputError(f"{option}: found {path}, which would replace the input {given}, expected another path")
+            raise InputError(option, f"found {path}, which would replace the input {given}, expected another path")
 
 
 def _is_same(path: Path, other: Path) -> bool:
@@ -158,7 +161,7 @@ def _check_writable(option: str, path: Path, folder: Path) -> None:
     while not os.path.lexists(folder):
         folder = folder.parent
     if not folder.is_dir():
-        raise InputError(f"{option}: found {path} below {folder}, which is a file, expected a folder")
+        raise InputError(option, f"found {path} below {folder}, which is a file, expected a folder")
     # access() is not enough: it succeeds for root even on file systems that reject all writes, such as /proc
     probe = folder / f".{os.getpid()}.probe"
     try:
@@ -167,7 +170,7 @@ def _check_writable(option: str, path: Path, folder: Path) -> None:
         return
     except OSError as error:
         raise InputError(
-            f"{option}: found {path}, but {folder} cannot be written to ({_reason(error)}), expected a writable folder"
+            option, f"found {path}, but {folder} cannot be written to ({_reason(error)}), expected a writable folder"
         ) from None
     os.close(descriptor)
     probe.unlink(missing_ok=True)
@@ -196,7 +199,7 @@ def exclusive(folder: Path, what: str) -> Iterator[None]:
         except BlockingIOError:
             pass
         if taken:
-            raise InputError(f"{folder}: another process is writing {what}; wait for it or choose another name")
+            raise InputError(folder, f"another process is writing {what}; wait for it or choose another name")
         yield
     finally:
         with contextlib.suppress(OSError):

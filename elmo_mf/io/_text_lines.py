@@ -62,7 +62,7 @@ class TextLines:
             raise missing(self.path, "text file", self.expected) from None
         except (OSError, EOFError, zlib.error) as error:
             raise InputError(
-                f"{self.path}: the text cannot be read ({one_line(error)}), expected {self.expected}"
+                self.path, f"the text cannot be read ({one_line(error)}), expected {self.expected}"
             ) from None
 
     @contextmanager
@@ -116,4 +116,4 @@ class TextLines:
         return raw.removeprefix(b"\xef\xbb\xbf")
 
     def _error(self, found: str, expected: str) -> InputError:
-        return InputError(f"{self.path}: line {self.lines}: {found}, expected {expected}")
+        return InputError(self.path, f"line {self.lines}", f"{found}, expected {expected}")

@@ -42,19 +42,19 @@ def open_regular(path: str | Path, kind: str, expected: str) -> BufferedReader:
     except FileNotFoundError:
         raise missing(path, kind, expected) from None
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        raise InputError(f"{path}: the {kind} cannot be opened ({one_line(error)}), expected {expected}") from None
+        raise InputError(path, f"the {kind} cannot be opened ({one_line(error)}), expected {expected}") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise InputError(f"{path}: found something that is not a regular file, expected {expected}")
-    return BufferedReader(_Regular(descriptor, f"{path}: the {kind} cannot be read", expected), _BUFFER)
+        raise InputError(path, f"found something that is not a regular file, expected {expected}")
+    return BufferedReader(_Regular(descriptor, path, kind, expected), _BUFFER)
 
 
 class _Regular(FileIO):
     """A file whose read errors are one line that names the file."""
 
-    def __init__(self, descriptor: int, what: str, expected: str) -> None:
+    def __init__(self, descriptor: int, path: str | Path, kind: str, expected: str) -> None:
         super().__init__(descriptor, "rb")
-        self._what, self._expected = what, expected
+        self._path, self._kind, self._expected = path, kind, expected
 
     def readinto(self, buffer: Buffer) -> int | None:
         with self._read_errors():
@@ -69,7 +69,8 @@ class _Regular(FileIO):
         try:
             yield
         except OSError as error:
-            raise InputError(f"{self._what} ({one_line(error)}), expected {self._expected}") from None
+            found = f"the {self._kind} cannot be read ({one_line(error)})"
+            raise InputError(self._path, f"{found}, expected {self._expected}") from None
 
 
 def is_regular(path: str | Path) -> bool:
@@ -108,7 +109,7 @@ def read_bytes(path: str | Path, kind: str, expected: str, *, most: int) -> byte
         while chunk := file.read(_CHUNK):  # the size of the file may change during the loop
             content += chunk
             if len(content) > most:
-                raise InputError(f"{path}: found more than {most:,} bytes, expected {expected}")
+                raise InputError(path, f"found more than {most:,} bytes, expected {expected}")
     return bytes(content)
 
 
@@ -125,13 +126,13 @@ def read_text(path: str | Path, kind: str, expected: str, *, most: int) -> str:
         InputError: As in `read_bytes`, or the file is not UTF-8.
     """
     if content_kind(path) == "HDF5":
-        raise InputError(f"{path}: found HDF5, expected {expected}")
+        raise InputError(path, f"found HDF5, expected {expected}")
     content = read_bytes(path, kind, expected, most=most)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{path}: line {line}: found bytes that are not UTF-8, expected {expected}") from None
+        raise InputError(path, f"line {line}", f"found bytes that are not UTF-8, expected {expected}") from None
 
 
 def read_json(path: str | Path, kind: str, expected: str, *, most: int, unique_keys: bool = False) -> Any:
@@ -191,7 +192,7 @@ def _parsed(language: str, parse: Callable[[str], Any], text: str, path: str | P
             raise ValueError(f"nested more than {MOST_DEPTH} deep")
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"{path}: found something that is not {language} ({one_line(error)}), expected {expected}"
+            path, f"found something that is not {language} ({one_line(error)}), expected {expected}"
         ) from None
     return value
 

@@ -69,7 +69,7 @@ def read_with_hash(
             n_words += len(chunk)
         if n_words > MOST_WORDS:
             raise InputError(
-                f"{path}: line {lines.lines}: found more than {MOST_WORDS:,} words, expected a smaller text"
+                path, f"line {lines.lines}", f"found more than {MOST_WORDS:,} words, expected a smaller text"
             )
     _check_words(path, bool(sentences))
     return sentences, lines.sha256
@@ -112,4 +112,4 @@ def chunks(line: str, max_tokens: int) -> Iterator[list[str]]:
 
 def _check_words(path: str | Path, any_words: bool) -> None:
     if not any_words:
-        raise InputError(f"{path}: found no words, expected {_EXPECTED}")
+        raise InputError(path, f"found no words, expected {_EXPECTED}")

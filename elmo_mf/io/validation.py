@@ -77,7 +77,7 @@ def validated(model: type[Model], raw: object, where: str) -> Model:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        raise InputError(first_error(error, raw, where, model)) from None
+        raise InputError(*first_error(error, raw, where, model)) from None
 
 
 def validated_json(model: type[Model], raw: bytes | str, where: str, content: str) -> Model:
@@ -98,14 +98,14 @@ def validated_json(model: type[Model], raw: bytes | str, where: str, content: st
         first = error.errors(include_url=False, include_input=False)[0]
         if first["type"] == "json_invalid":
             found = f"something that is not JSON ({first['msg'][:100]})"
-            raise InputError(f"{where}: found {found}, expected {content}") from None
-        raise InputError(first_error(error, from_json(raw), where, model)) from None
+            raise InputError(where, f"found {found}, expected {content}") from None
+        raise InputError(*first_error(error, from_json(raw), where, model)) from None
 
 
 def first_error(
     error: ValidationError, raw: object, where: str, model: type[BaseModel] | TypeAdapter[Any] | None = None
-) -> str:
-    """Describe the first wrong field of a value in one line.
+) -> tuple[str, str]:
+    """Return the place of the first wrong field of a value, and what was found there and expected.
 
     Args:
         error: The error of a model.
@@ -122,14 +122,14 @@ def first_error(
     first = alternatives[0]
     if first["type"] == "extra_forbidden":
         key, outer = deepest[-1], deepest[:-1]
-        return f"{_place(where, outer)}: found the key {shown(key, _MOST_SHOWN)}, {any_of(key, _keys(model, outer))}"
+        return _place(where, outer), f"found the key {shown(key, _MOST_SHOWN)}, {any_of(key, _keys(model, outer))}"
     if first["type"] == UNEXPECTED:
         context = first["ctx"]
         path = (*deepest, context["field"]) if context["field"] else deepest
-        return f"{_place(where, path)}: found {context['found']}, expected {context['expected']}"
+        return _place(where, path), f"found {context['found']}, expected {context['expected']}"
     found = "nothing" if first["type"] == "missing" else shown(first["input"], _MOST_SHOWN)
     expected = " or ".join(dict.fromkeys(_expected(detail) for detail in alternatives))
-    return f"{_place(where, deepest)}: found {found}, {expected.replace(' or expected', ' or')}"
+    return _place(where, deepest), f"found {found}, {expected.replace(' or expected', ' or')}"
 
 
 def _path(detail: ErrorDetails, raw: object) -> tuple[str | int, ...]:

@@ -51,7 +51,7 @@ def names(archive: Path) -> list[str]:
     with _opened(archive) as opened:
         infos = opened.infolist()
     if len(infos) > _MOST_NAMES:
-        raise InputError(f"{archive}: found {len(infos):,} files, expected at most {_MOST_NAMES:,}")
+        raise InputError(archive, f"found {len(infos):,} files, expected at most {_MOST_NAMES:,}")
     return [info.filename for info in infos if not info.is_dir()]
 
 
@@ -89,22 +89,22 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
         except InputError:
             raise
         except _DAMAGE as error:
-            raise InputError(f"{archive}: found a damaged archive ({one_line(error)}), expected a zip file") from None
+            raise InputError(archive, f"found a damaged archive ({one_line(error)}), expected a zip file") from None
 
 
 def _checked(archive: Path, opened: zipfile.ZipFile, member: str, most_bytes: int) -> zipfile.ZipInfo:
     """Return the archive's entry of a member after checking that it is safe to read."""
     entries = [info for info in opened.infolist() if info.filename == member]
     if not entries:
-        raise InputError(f"{archive}: found no file {member}, expected it in the archive")
+        raise InputError(archive, f"found no file {member}, expected it in the archive")
     (info, *others) = entries
     most = min(most_bytes, info.compress_size * _MOST_GROWTH)
     if others:
-        raise InputError(f"{archive}: found {len(entries)} files {member}, expected one")
+        raise InputError(archive, f"found {len(entries)} files {member}, expected one")
     if info.flag_bits & 1:
-        raise InputError(f"{archive}: {member}: found an encrypted file, expected a plain one")
+        raise InputError(archive, member, "found an encrypted file, expected a plain one")
     if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
-        raise InputError(f"{archive}: {member}: found something that is not a regular file, expected one")
+        raise InputError(archive, member, "found something that is not a regular file, expected one")
     if info.file_size > most:
-        raise InputError(f"{archive}: {member}: found {info.file_size:,} bytes, expected at most {most:,}")
+        raise InputError(archive, member, f"found {info.file_size:,} bytes, expected at most {most:,}")
     return info

@@ -17,4 +17,4 @@ def check_kinds(kinds: Sequence[str]) -> None:
     """
     for kind in kinds:
         if kind not in KINDS:
-            raise InputError(f"export: found {kind!r}, {any_of(kind, KINDS)}")
+            raise InputError("export", f"found {kind!r}, {any_of(kind, KINDS)}")

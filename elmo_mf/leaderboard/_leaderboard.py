@@ -124,6 +124,6 @@ def read_leaderboard(folder: str | Path, margin: float = MARGIN) -> Leaderboard:
         ['safe', 'small', 'fast']
     """
     if not (isfinite(margin) and margin >= 0):
-        raise InputError(f"margin: found {margin}, expected a number of at least 0")
+        raise InputError("margin", f"found {margin}, expected a number of at least 0")
     where = Path(folder)
     return Leaderboard(tuple(boards(records_of(where), outputs_of(where), margin)), margin)

@@ -43,5 +43,5 @@ def _run(program: str, *arguments: str, standard_input: str = "") -> str:
     if done.returncode:
         reason = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["without a message"]
         found = f"vl-convert ended with status {done.returncode} ({reason[0][:200]})"
-        raise InputError(f"figures: {found}, expected it to draw; it cannot where `ulimit -H -v` is not unlimited")
+        raise InputError("figures", f"{found}, expected it to draw; it cannot where `ulimit -H -v` is not unlimited")
     return done.stdout.decode()

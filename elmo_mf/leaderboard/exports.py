@@ -200,7 +200,7 @@ def _parquet(boards: Sequence[Board], path: Path) -> None:
     try:
         tidy(boards).to_parquet(path, engine="pyarrow", index=False)
     except ImportError:
-        raise InputError("export: found parquet without pyarrow, expected pip install 'elmo-mf[parquet]'") from None
+        raise InputError("export", "found parquet without pyarrow, expected pip install 'elmo-mf[parquet]'") from None
 
 
 def _latex(boards: Sequence[Board], path: Path) -> None:

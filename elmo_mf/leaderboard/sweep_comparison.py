@@ -99,7 +99,7 @@ def compare(first: Path, second: Path, *, margin: float = MARGIN) -> list[Compar
     both = [name for name in one if name in other]
     if not both:
         raise InputError(
-            f"{second}: found records of {', '.join(other)}, expected any of {', '.join(one)}, as in {first}"
+            second, f"found records of {', '.join(other)}, expected any of {', '.join(one)}, as in {first}"
         )
     return [_compared(one[name], other[name], margin) for name in both]
 
@@ -108,7 +108,7 @@ def _by_task(folder: Path) -> dict[str, Board]:
     by_task: dict[str, Board] = {}
     for board in boards(records_of(folder), outputs_of(folder)):
         if board.task in by_task:
-            raise InputError(f"{folder}: found {board.task} in several settings, expected one to compare")
+            raise InputError(folder, f"found {board.task} in several settings, expected one to compare")
         by_task[board.task] = board
     return by_task
 

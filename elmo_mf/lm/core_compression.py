@@ -39,8 +39,8 @@ def compress_core(core: CoreLstm, compression: Compression, inputs: Sequence[Ten
     dense = core.weights()
     check_compression(dense, compression, language_model=True)
     if method_of(compression).needs_inputs and not inputs:
-        raise InputError(f"compression.method: {compression.method} requires inputs")
+        raise InputError("compression.method", f"{compression.method} requires inputs")
     if reads_text(compression) and not inputs:
-        raise InputError("compression.allocation: outputs requires inputs; without any, use matrices")
+        raise InputError("compression.allocation", "outputs requires inputs; without any, use matrices")
     weights = factorize(dense, compression, CoreProbe(core, dense, inputs))
     return CoreLstm(list(weights.lstms.values()), core.weight_drop).train(core.training)

@@ -110,7 +110,9 @@ class EncoderShapes(_Strict):
             raise
         except Exception as error:
             problem = f"found shapes that do not form an encoder ({one_line(error)})"
-            raise InputError(f"weights: the shapes of an encoder: {problem}, expected those of its options") from None
+            raise InputError(
+                "weights", "the shapes of an encoder", f"{problem}, expected those of its options"
+            ) from None
 
     @property
     def source(self) -> str:
@@ -152,8 +154,9 @@ class StoredShapes(nn.Module):
         loaded = shapes_of(state, "weights: the shapes of an encoder")
         if loaded.encoder != self.shapes.encoder:
             raise InputError(
-                f"weights: found an encoder made from {loaded.source}, expected the one made from "
-                f"{self.shapes.source}; encoders with equal compressions are distinguished by their paths"
+                "weights",
+                f"found an encoder made from {loaded.source}, expected the one made from "
+                f"{self.shapes.source}; encoders with equal compressions are distinguished by their paths",
             )
 
 
@@ -193,7 +196,7 @@ def _all_shapes(path: Path) -> Iterator[EncoderShapes]:
         if isinstance(name, str) and name.endswith(_SUFFIX):
             shapes = shapes_of(value, f"{path}: {name}")
             if shapes.numbers > size:  # each number takes at least a byte
-                raise InputError(f"{path}: {name}: found shapes of {shapes.numbers:,} numbers in {size:,} bytes")
+                raise InputError(path, name, f"found shapes of {shapes.numbers:,} numbers in {size:,} bytes")
             yield shapes
 
 
@@ -210,7 +213,7 @@ def shapes_of(value: Any, where: str) -> EncoderShapes:
     tensor = isinstance(value, Tensor) and value.layout == torch.strided and value.dtype == torch.float32
     if not tensor or value.numel() > _MOST_BYTES or not torch.equal(value, value.to(torch.uint8).float()):
         kind = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-        raise InputError(f"{where}: found {kind}, expected at most {_MOST_BYTES} bytes as float32")
+        raise InputError(where, f"found {kind}, expected at most {_MOST_BYTES} bytes as float32")
     return validated_json(
         EncoderShapes, bytes(value.flatten().to(torch.uint8).tolist()), where, "the shapes of an encoder"
     )

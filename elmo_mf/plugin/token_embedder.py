@@ -139,11 +139,13 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         if vocab_to_cache:
-            raise InputError("vocab_to_cache: not supported; use `word_cache_mb`, which keeps the vectors of any words")
+            raise InputError(
+                "vocab_to_cache", "not supported; use `word_cache_mb`, which keeps the vectors of any words"
+            )
         if cache_mb and (requires_grad or state == "carried"):
-            raise InputError("cache_mb: cannot be combined with `requires_grad` or with the state `carried`")
+            raise InputError("cache_mb", "cannot be combined with `requires_grad` or with the state `carried`")
         if token_embeddings is not None and requires_grad:
-            raise InputError("token_embeddings: cannot be combined with `requires_grad`")
+            raise InputError("token_embeddings", "cannot be combined with `requires_grad`")
         files = files_of_config(options_file, weight_file) if stored is None else [stored]
         words = saved_words(vocab, namespace)
         bilm = self._encoder(files, stored, compression, words, state, word_cache_mb, precision, requires_grad)
@@ -182,7 +184,7 @@ class ElmoMfTokenEmbedder(TokenEmbedder):  # type: ignore[misc]
             bilm.keep_float32 = requires_grad  # from the moment when the parameters are loaded
         elif stored is not None:
             expected = "options_file and weight_file: only a trained model's archive has the key"
-            raise InputError(f"stored: found {stored!r}, expected {expected}")
+            raise InputError("stored", f"found {stored!r}, expected {expected}")
         else:
             wanted = None if compression is None else read_compression(compression)
             weight_file = files[1] if len(files) > 1 else None

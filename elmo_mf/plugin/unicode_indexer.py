@@ -59,6 +59,6 @@ class ElmoMfUnicodeIndexer(VocabularyIndexer):
             if words is None or characters is None:
                 expected = "the words and characters of an ELMo, which its token embedder elmo_mf adds"
                 found = f"no namespaces {self.namespace!r} and {_of_characters(self.namespace)!r} in the vocabulary"
-                raise InputError(f"elmo_mf_unicode: found {found}, expected {expected}")
+                raise InputError("elmo_mf_unicode", f"found {found}, expected {expected}")
             self._known = vocabulary, UnicodeIds(words, characters.words, self.most_characters)
         return self._known[1].of

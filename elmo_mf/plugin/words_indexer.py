@@ -33,7 +33,7 @@ def add_words(vocab: Vocabulary, namespace: str, words: ElmoVocabulary) -> None:
     if namespace not in vocab.get_namespaces():
         vocab.add_tokens_to_namespace(list(words.words), namespace)
     if saved_words(vocab, namespace) != words:
-        raise InputError(f"namespace: found {namespace!r}, which has other words than this ELMo, expected a new name")
+        raise InputError("namespace", f"found {namespace!r}, which has other words than this ELMo, expected a new name")
 
 
 def saved_words(vocab: Vocabulary | None, namespace: str) -> ElmoVocabulary | None:
@@ -68,7 +68,7 @@ class ElmoMfWordsIndexer(VocabularyIndexer):
         if self.namespace not in vocabulary.get_namespaces():
             expected = "the words of a word-level ELMo, which its token embedder elmo_mf adds"
             raise InputError(
-                f"elmo_mf_words: found no namespace {self.namespace!r} in the vocabulary, expected {expected}"
+                "elmo_mf_words", f"found no namespace {self.namespace!r} in the vocabulary, expected {expected}"
             )
         places = vocabulary.get_token_to_index_vocabulary(self.namespace)
         unknown = places[UNKNOWN]

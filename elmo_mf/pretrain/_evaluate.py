@@ -145,7 +145,7 @@ def reject_unicode(options: BilmOptions, where: Path) -> None:
             f"an ELMo with a {options.token_layer.title}, which has no softmax",
             "one that can have a softmax",
         )
-        raise InputError(f"{where}: found {found}, expected {expected}")
+        raise InputError(where, f"found {found}, expected {expected}")
 
 
 def read_language_model(

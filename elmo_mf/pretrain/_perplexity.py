@@ -98,7 +98,7 @@ def perplexity(
     where = usable_device(device)
     if options is None:
         if weights is not None:
-            raise InputError(f"options: found none with the weights {weights}, expected options.json")
+            raise InputError("options", f"found none with the weights {weights}, expected options.json")
         options, weights = base_elmo()
     beside, every = None if softmax is None else Path(softmax), [None, *compressions]
     evaluations = []

@@ -133,7 +133,7 @@ class Trainer:
         """Return the words of the softmax: those of the start, if it has any, of a file, or of the training text."""
         started = None if self.start is None else self.start.vocabulary()
         if file is not None and started is not None:
-            raise InputError(f"vocabulary: found {file}, expected that of the ELMo to continue from")
+            raise InputError("vocabulary", f"found {file}, expected that of the ELMo to continue from")
         if started is not None:
             return started
         if file is not None:

@@ -77,7 +77,7 @@ class Start:
         """
         if settings.architecture is not None or settings.compression is not None:
             kind = "sizes" if settings.compression is None else "factors"
-            raise InputError(f"settings: {kind} cannot be set when continuing from an ELMo ({self.options_file})")
+            raise InputError("settings", f"{kind} cannot be set when continuing from an ELMo ({self.options_file})")
         options = BilmOptions.from_file(self.options_file)
         reject_unicode(options, self.options_file)
         changes: dict[str, object] = {"architecture": options.to_dict()}
@@ -118,8 +118,9 @@ class Start:
         if table is not None and words is not None and words != table:
             place = next(row for row, word in enumerate(table.words) if words.words[row : row + 1] != (word,))
             raise InputError(
-                f"{self.softmax}/{VOCABULARY_FILE}: line {place + 1}: found another word, expected the vocabulary of "
-                f"{self.weight_file}"
+                f"{self.softmax}/{VOCABULARY_FILE}",
+                f"line {place + 1}",
+                f"found another word, expected the vocabulary of {self.weight_file}",
             )
         return table
 

@@ -154,8 +154,9 @@ def read_softmax(path: Path, dim: int, n_words: int) -> nn.Module:
         sizes = file.number("dim"), file.number("words")
         if sizes != (dim, n_words):
             raise InputError(
-                f"{path}: found a softmax of {sizes[1]} words on vectors of {sizes[0]}, "
-                f"expected {n_words} words on vectors of {dim}"
+                path,
+                f"found a softmax of {sizes[1]} words on vectors of {sizes[0]}, "
+                f"expected {n_words} words on vectors of {dim}",
             )
         with torch.device("meta"):  # shapes only, without allocating memory
             shapes = {name: tuple(t.shape) for name, t in word_softmax(kind, dim, n_words).state_dict().items()}
@@ -180,4 +181,4 @@ def _kind(file: NumbersFile) -> SoftmaxKind:
     for known in SOFTMAXES:
         if known == kind:
             return known
-    raise InputError(f"{file.path}: kind: found {kind!r}, {one_of(kind, SOFTMAXES)}")
+    raise InputError(file.path, "kind", f"found {kind!r}, {one_of(kind, SOFTMAXES)}")

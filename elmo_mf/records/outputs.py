@@ -88,7 +88,7 @@ def parse_outputs(raw: bytes, sha256: str, where: str) -> Outputs:
     """
     expected = "the outputs of the record next to it"
     if (computed := hashlib.sha256(raw).hexdigest()) != sha256:
-        raise InputError(f"{where}: found SHA-256 {computed[:16]}, expected {sha256[:16]}, {expected}")
+        raise InputError(where, f"found SHA-256 {computed[:16]}, expected {sha256[:16]}, {expected}")
     arrays: dict[Split, dict[str, Array]] = {}
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
@@ -102,7 +102,7 @@ def parse_outputs(raw: bytes, sha256: str, where: str) -> Outputs:
         if any(len({len(one) for one in values.values()}) != 1 for values in arrays.values()):
             raise ValueError("arrays of several lengths")
     except (*_DAMAGE, TypeError) as error:
-        raise InputError(f"{where}: found no outputs ({one_line(error)}), expected {expected}") from None
+        raise InputError(where, f"found no outputs ({one_line(error)}), expected {expected}") from None
     return Outputs(splits)
 
 

@@ -397,15 +397,15 @@ def check_record(record: Record, where: str) -> None:
     run, scoring = record.run, record.run.scoring
     expected = digest(run.to_dict())
     if record.id != expected:
-        raise InputError(f"{where}: id: found {record.id[:20]!r}, expected {expected[:20]!r}, the digest of its run")
+        raise InputError(where, "id", f"found {record.id[:20]!r}, expected {expected[:20]!r}, the digest of its run")
     if (record.elmo is None) != (run.elmo is None):
         found = shown(record.elmo and record.elmo.to_dict())
-        raise InputError(f"{where}: elmo: found {found}, expected what run.elmo has: both or neither")
+        raise InputError(where, "elmo", f"found {found}, expected what run.elmo has: both or neither")
     if scoring.primary not in record.scores:
-        raise InputError(f"{where}: scores.{scoring.primary}: found nothing, expected the primary metric")
+        raise InputError(where, f"scores.{scoring.primary}", "found nothing, expected the primary metric")
     examples = record.examples.of(scoring.split)
     if not examples:
         found = "nothing" if examples is None else "0"
-        raise InputError(f"{where}: examples.{scoring.split}: found {found}, expected the examples that are scored")
+        raise InputError(where, f"examples.{scoring.split}", f"found {found}, expected the examples that are scored")
     if not scoring.higher_is_better and record.score <= 0:
-        raise InputError(f"{where}: scores.{scoring.primary}: found {record.score}, expected a number above 0")
+        raise InputError(where, f"scores.{scoring.primary}", f"found {record.score}, expected a number above 0")

@@ -55,7 +55,7 @@ class RecordStore:
         try:
             record = read_record(path)
             if record.id != run.id:
-                raise InputError(f"{path}: id: found {record.id[:20]!r}, expected {run.id[:20]!r}")
+                raise InputError(path, "id", f"found {record.id[:20]!r}, expected {run.id[:20]!r}")
         except InputError as error:
             self.problems[path] = str(error)
             return None
@@ -108,7 +108,7 @@ class RecordStore:
         """
         record = self.read(run)
         if record is None:
-            raise InputError(f"{self.path(run)}: found no record of the run, expected one to update")
+            raise InputError(self.path(run), "found no record of the run, expected one to update")
         return self._write(run, record.model_copy(update={"latency": times.latency, "timed": times.timed}))
 
     def outputs(self, record: Record) -> Outputs | None:
@@ -148,7 +148,7 @@ class RecordStore:
         try:
             record = read_record(path)
             if not path.stem.endswith(record.id[:10]):
-                raise InputError(f"{path}: id: found {record.id[:10]!r}, expected that of the file's name")
+                raise InputError(path, "id", f"found {record.id[:10]!r}, expected that of the file's name")
         except InputError as error:
             self.problems[path] = str(error)
             return None

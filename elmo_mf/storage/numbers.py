@@ -57,7 +57,7 @@ def as_stored(values: np.ndarray, dtype: str, where: str) -> np.ndarray:
         found = f"values beyond {dtype}'s range"
         if not np.isfinite(values).all():
             found = f"{int(np.isnan(values).sum())} values that are NaN, {int(np.isinf(values).sum())} infinite"
-        raise InputError(f"{where}: found {found}, expected finite numbers")
+        raise InputError(where, f"found {found}, expected finite numbers")
     return stored
 
 
@@ -221,9 +221,9 @@ class NumbersFile(contextlib.ExitStack):
             self._file = self.enter_context(h5py.File(path, "r"))
         except Exception as error:
             if content_kind(path) == "JSON":
-                raise InputError(f"{path}: found JSON, expected {expected}") from None
+                raise InputError(path, f"found JSON, expected {expected}") from None
             raise InputError(
-                f"{path}: found a file that is truncated or not HDF5 ({one_line(error)}), expected {expected}"
+                path, f"found a file that is truncated or not HDF5 ({one_line(error)}), expected {expected}"
             ) from None
 
     def fail(self, name: str, found: str, expected: str) -> None:
@@ -237,7 +237,7 @@ class NumbersFile(contextlib.ExitStack):
         Raises:
             InputError: Always.
         """
-        raise InputError(f"{self.path}: {name}: found {found}, expected {expected}")
+        raise InputError(self.path, name, f"found {found}, expected {expected}")
 
     @contextlib.contextmanager
     def _broken(self, name: str, found: str, expected: str) -> Iterator[None]:
@@ -272,7 +272,7 @@ class NumbersFile(contextlib.ExitStack):
         expected = f"at most {self._most:,} numbers in a file of this size"
         total = sum(self._dataset(name, expected).size or 0 for name in names if self.has(name))
         if total > self._most:
-            raise InputError(f"{self.path}: found datasets with {total:,} numbers in total, expected {expected}")
+            raise InputError(self.path, f"found datasets with {total:,} numbers in total, expected {expected}")
 
     def read(self, name: str, shape: tuple[int, ...], dtype: str = "float32") -> np.ndarray:
         """Read a dataset.

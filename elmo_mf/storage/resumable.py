@@ -41,9 +41,7 @@ def mark_folder(folder: Path, identity: dict[str, Any]) -> None:
     if all(path.name.endswith(".tmp") for path in folder.iterdir()):  # left behind by killed writers
         write_json(marker, identity)
     if not is_marked(folder, identity):
-        raise InputError(
-            f"{folder}: found files of another run, expected none; remove the folder or choose another name"
-        )
+        raise InputError(folder, "found files of another run, expected none; remove the folder or choose another name")
 
 
 def is_marked(folder: Path, identity: dict[str, Any]) -> bool:
@@ -105,11 +103,11 @@ def load_state(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
         raise
     except Exception as error:
         raise InputError(
-            f"{path}: found an unreadable checkpoint ({one_line(error, 80)}), expected {_EXPECTED}"
+            path, f"found an unreadable checkpoint ({one_line(error, 80)}), expected {_EXPECTED}"
         ) from None
     if stored != identity:
         differing = _difference(stored, identity)
-        raise InputError(f"{path}: found a run with other {differing}; expected the same, or an empty output folder")
+        raise InputError(path, f"found a run with other {differing}; expected the same, or an empty output folder")
     return state
 
 
@@ -124,7 +122,7 @@ def checkpoint_errors(path: Path) -> Iterator[None]:
         yield
     except Exception as error:
         raise InputError(
-            f"{path}: found a checkpoint with other content ({one_line(error, 200)}), expected {_EXPECTED}"
+            path, f"found a checkpoint with other content ({one_line(error, 200)}), expected {_EXPECTED}"
         ) from None
 
 

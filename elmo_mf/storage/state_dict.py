@@ -31,7 +31,7 @@ def read_state_dict(path: Path, where: str, expected: str = "those of a trained 
             state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # torch raises many types
         problem = f"found weights that cannot be read ({one_line(error)})"
-        raise InputError(f"{where}: {problem}, expected {expected}") from None
+        raise InputError(where, f"{problem}, expected {expected}") from None
     if not isinstance(state, dict):
-        raise InputError(f"{where}: found {type(state).__name__}, expected {expected}")
+        raise InputError(where, f"found {type(state).__name__}, expected {expected}")
     return state

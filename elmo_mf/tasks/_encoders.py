@@ -150,8 +150,10 @@ def no_gradients(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
     """
     method = run.compression.method if run.compression else "none"
     raise InputError(
-        f"{run}: compression.method: found {method}, which needs gradients of a task's model, expected one that does "
-        "not, because this task has no model"
+        run,
+        "compression.method",
+        f"found {method}, which needs gradients of a task's model, expected one that does "
+        "not, because this task has no model",
     )
 
 

@@ -38,7 +38,7 @@ class _SpecWork(ABC, Generic[MeasuredT]):
         compression = run.compression
         if compression is not None and method_hash(compression.method) != run.identity.method_file:
             expected = "the one that the sweep started with; start it again"
-            raise InputError(f"compression.method: found another file of {compression.method}, expected {expected}")
+            raise InputError("compression.method", f"found another file of {compression.method}, expected {expected}")
         return self._execute(run, workspace)
 
     @abstractmethod

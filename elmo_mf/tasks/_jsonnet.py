@@ -65,7 +65,7 @@ def evaluate_jsonnet(path: Path, arguments: dict[str, str] | None = None, proces
         raise not_installed(answer["missing"])
     if "value" not in answer:
         message = without_breaks(answer.get("error", "it takes too much time or memory"), 300)
-        raise InputError(f"{path}: found jsonnet that does not evaluate ({message}), expected a config")
+        raise InputError(path, f"found jsonnet that does not evaluate ({message}), expected a config")
     return parse_json(answer["value"], path, "a config")
 
 
@@ -133,6 +133,6 @@ def override(config: dict[str, Any], changes: dict[str, Any], where: str) -> dic
         for key in parents:
             node = node.get(key) if isinstance(node, dict) else None
         if not isinstance(node, dict):
-            raise InputError(f"{where}: overrides: found {dotted!r}, expected a path in the task's config")
+            raise InputError(where, "overrides", f"found {dotted!r}, expected a path in the task's config")
         node[last] = value
     return config

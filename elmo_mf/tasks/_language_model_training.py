@@ -91,7 +91,7 @@ class LanguageModelTraining:
         try:
             return epochs, self._model(folder)
         except (OSError, RuntimeError, ValueError, TypeError, LookupError, EOFError, UnpicklingError) as error:
-            raise InputError(f"{folder}: found no language model ({one_line(error)}), expected a trained one") from None
+            raise InputError(folder, f"found no language model ({one_line(error)}), expected a trained one") from None
 
     def _model(self, folder: Path) -> AwdLstm:
         from allennlp.common import Params

@@ -88,7 +88,7 @@ def _of_batch(tensors: dict[str, Any], output: dict[str, Any]) -> Iterator[tuple
     probabilities = next((output[name] for name in _PROBABILITIES if name in output), None)
     if probabilities is None:
         expected = f"one of {', '.join(_PROBABILITIES)}, or best_span_str"
-        raise InputError(f"the model's output: found {', '.join(sorted(output))}, expected {expected}")
+        raise InputError("the model's output", f"found {', '.join(sorted(output))}, expected {expected}")
     labels = tensors["label"].flatten()
     likelihoods = probabilities.gather(1, labels[:, None]).squeeze(1).clamp(min=_LEAST).log()
     correct = probabilities.argmax(dim=1) == labels

@@ -27,7 +27,7 @@ def sweep_file(given: Path) -> Path:
     name, known = given.as_posix(), named_sweeps()
     if name not in known:
         raise InputError(
-            f"file: found {given}, expected a sweep file, or {any_of(name, known).removeprefix('expected ')}"
+            "file", f"found {given}, expected a sweep file, or {any_of(name, known).removeprefix('expected ')}"
         )
     return share() / "jsonnet" / "sweeps" / f"{name}.jsonnet"
 

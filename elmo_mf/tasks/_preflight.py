@@ -87,7 +87,7 @@ def _texts(compression: Compression | None) -> list[Path]:
 
 def _check_text(path: Path) -> None:
     if not sum(bool(line.split()) for line in TextLines(path)):  # reads the whole file
-        raise InputError(f"{path}: found no words, expected one tokenised sentence per line")
+        raise InputError(path, "found no words, expected one tokenised sentence per line")
 
 
 def _least_size(spec: SweepSpec, runs: list[Run], workers: int) -> int:

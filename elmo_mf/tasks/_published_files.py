@@ -99,7 +99,7 @@ def content_check(kind: Kind, name: str) -> Callable[[Path], None]:
         with open(path, encoding="utf-8", errors="replace") as file:
             columns = len(file.readline(_MOST_LINE).split(" ")) - 1
         if f".{columns}d" not in path.name:
-            raise InputError(f"{path.name}: found {columns} numbers per word, expected those of {name}")
+            raise InputError(path.name, f"found {columns} numbers per word, expected those of {name}")
 
     checks: dict[Kind, Callable[[Path], None]] = {"weights": check_weights, "data": check_data, "words": check_words}
     return checks[kind]

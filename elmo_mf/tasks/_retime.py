@@ -28,7 +28,7 @@ def picked(choice: str, spec: SweepSpec, threads: int) -> Callable[[Record], boo
         InputError: The choice is unknown.
     """
     if choice not in CHOICES:
-        raise InputError(f"retime: found {choice!r}, {any_of(choice, CHOICES)}")
+        raise InputError("retime", f"found {choice!r}, {any_of(choice, CHOICES)}")
 
     @cache
     def here(task: str) -> Provenance:

@@ -75,7 +75,7 @@ def _dealt(task: TaskConfig, examples: list[Example], path: Path) -> dict[Split,
     """Deal documents out to the splits `validation` and `test`, in turn."""
     numbers = {name: number for number, name in enumerate(dict.fromkeys(map(task.format.document, examples)))}
     if len(numbers) < 2:
-        raise InputError(f"{path}: found 1 document, expected at least 2, for the splits validation and test")
+        raise InputError(path, "found 1 document, expected at least 2, for the splits validation and test")
     parts: dict[Split, list[Example]] = {"validation": [], "test": []}
     for example in examples:
         parts["test" if numbers[task.format.document(example)] % 2 else "validation"].append(example)

@@ -62,7 +62,7 @@ class StoredActivations(Mapping[bytes, Tensor]):
         expected = f"{shape[0]:,} tokens of {layers} layers with {width} numbers"
         with open_regular(folder / "vectors", "file of activations", expected) as file:
             if (size := os.fstat(file.fileno()).st_size) != 4 * math.prod(shape):
-                raise InputError(f"{folder / 'vectors'}: found {size:,} bytes, expected {expected}")
+                raise InputError(folder / "vectors", f"found {size:,} bytes, expected {expected}")
             self._vectors = np.zeros(shape, np.float32)
             if size:  # a map cannot be empty; copy-on-write, because PyTorch warns about read-only arrays
                 self._vectors = np.memmap(file, np.float32, "c", shape=shape)
@@ -90,7 +90,7 @@ def _read_sentences(path: Path) -> np.ndarray[Any, np.dtype[np.void]]:
         if ((sentences["length"] < 1) | (sentences["length"] > _MAX_TOKENS)).any():
             raise ValueError("lengths out of range")
     except _ERRORS as error:
-        raise InputError(f"{path}: found no list of sentences ({one_line(error)}), expected {expected}") from None
+        raise InputError(path, f"found no list of sentences ({one_line(error)}), expected {expected}") from None
     return sentences
 
 

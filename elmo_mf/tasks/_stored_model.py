@@ -64,7 +64,7 @@ def read_model(folder: Path, model: Model, embedder: ElmoMfTokenEmbedder) -> Sto
     state = torch.load(folder / _WEIGHTS, weights_only=True)
     known = _without_encoder(model, embedder)
     if state.keys() != known.keys() or any(state[name].shape != known[name].shape for name in state):
-        raise InputError(f"{folder / _WEIGHTS}: found the parameters of another model, expected those of the task's")
+        raise InputError(folder / _WEIGHTS, "found the parameters of another model, expected those of the task's")
     model.load_state_dict(state, strict=False)
     path, content = folder / _TRAINING, "facts of a training"
     return validated_json(StoredTraining, read_bytes(path, content, "an object", most=_MOST_BYTES), str(path), content)

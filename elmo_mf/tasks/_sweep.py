@@ -213,7 +213,7 @@ def plan_sweep(
         if download is not None or not any(str(path) in str(error) for entry in missing for path in entry.paths):
             raise
         names = ", ".join(f"{entry.kind} {entry.name}" for entry in missing)
-        raise InputError(f"{error}; fetch (--fetch) downloads {names}") from None
+        raise InputError(*error.args[:-1], f"{error.problem}; fetch (--fetch) downloads {names}") from None
     return PlannedSweep(spec, output, runs, status_of(spec, runs, output))
 
 
@@ -228,7 +228,7 @@ def writable(output: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _NOT_WRITABLE:
-            raise InputError(f"output: found {output}, expected a folder to write to ({error.strerror})") from None
+            raise InputError("output", f"found {output}, expected a folder to write to ({error.strerror})") from None
         raise
 
 

@@ -52,7 +52,7 @@ def training_device(cuda_device: int | None = None) -> torch.device:
     gpus = torch.cuda.device_count()
     chosen = (0 if gpus else -1) if cuda_device is None else cuda_device
     if not isinstance(chosen, int) or chosen >= gpus:
-        raise InputError(f"trainer.cuda_device: found {chosen!r}, expected -1 or the number of one of {gpus} GPUs")
+        raise InputError("trainer.cuda_device", f"found {chosen!r}, expected -1 or the number of one of {gpus} GPUs")
     device: torch.device = int_to_device(chosen)
     return device
 

@@ -49,14 +49,14 @@ def check_word_vectors(path: Path, dim: int, max_text: int = MAX_TEXT) -> None:
         columns = line.count(" ")
         most = max(most, columns)
         if number == 1 and line.startswith("\ufeff"):
-            raise InputError(f"{path}: line 1: found a byte order mark, which would be part of the first word")
+            raise InputError(path, "line 1", "found a byte order mark, which would be part of the first word")
         if not line or columns > dim or (number == 1 and _is_header(line)):
             continue
         if columns < dim or not _are_finite(line.split(" ")[1:]):
-            raise InputError(f"{path}: line {number}: found {line[:40]!r}, expected a word and {dim} numbers")
+            raise InputError(path, f"line {number}", f"found {line[:40]!r}, expected a word and {dim} numbers")
         any_vector = True
     if not any_vector:
-        raise InputError(f"{path}: found at most {most} numbers after a word, expected {dim}")
+        raise InputError(path, f"found at most {most} numbers after a word, expected {dim}")
 
 
 def read_word_vectors(path: Path) -> dict[str, np.ndarray]:
@@ -73,7 +73,7 @@ def read_word_vectors(path: Path) -> dict[str, np.ndarray]:
         if numbers and not (number == 1 and _is_header(line.rstrip())) and _are_finite(numbers):
             by_width.setdefault(len(numbers), {}).setdefault(word, np.array(numbers, np.float32))
     if not by_width:
-        raise InputError(f"{path}: found no vectors, expected {_EXPECTED}")
+        raise InputError(path, f"found no vectors, expected {_EXPECTED}")
     return max(by_width.values(), key=len)
 
 
@@ -95,13 +95,13 @@ def _lines(path: Path, max_text: int) -> Iterator[str]:
                 total += len(line)
                 if len(line) > _MAX_LINE or total > max_text:
                     what = f"a line of more than {_MAX_LINE:,}" if total <= max_text else f"more than {max_text:,}"
-                    raise InputError(f"{path}: line {number}: found {what} characters, expected {_EXPECTED}")
+                    raise InputError(path, f"line {number}", f"found {what} characters, expected {_EXPECTED}")
                 yield line
         except InputError:
             raise
         except Exception as error:
             raise InputError(
-                f"{path}: found word vectors that cannot be read ({one_line(error)}), expected {_EXPECTED}"
+                path, f"found word vectors that cannot be read ({one_line(error)}), expected {_EXPECTED}"
             ) from None
 
 

@@ -55,7 +55,7 @@ def _outputs(task: TaskConfig, splits: dict[Split, list[Example]]) -> dict[Split
     if kind is not None:
         return words.words_alone(kind, {split: probe_data(kind, read) for split, read in splits.items()})
     if task.data.format != "squad-json":
-        raise InputError(f"baselines: found words for {task.name}, expected a task of texts, pairs or questions")
+        raise InputError("baselines", f"found words for {task.name}, expected a task of texts, pairs or questions")
     overlap = _word_overlap.fit_overlap(splits["train"])
     return {split: _word_overlap.overlap_outputs(overlap, read) for split, read in splits.items() if split != "train"}
 

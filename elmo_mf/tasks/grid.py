@@ -134,7 +134,7 @@ def _of_task(spec: SweepSpec, task: TaskConfig, dense_run: RunIdentity, encoder:
         return encoder
     words = _glove(spec, task) if task.kind == "probe" else dense_run.words
     if words is None:
-        raise InputError(f"baselines: found no-encoder for {task.name}, whose config has no word vectors")
+        raise InputError("baselines", f"found no-encoder for {task.name}, whose config has no word vectors")
     return encoder.model_copy(update={"words": words})
 
 
@@ -166,13 +166,13 @@ def _bilm_baseline(spec: SweepSpec, task: TaskConfig, encoder: EncoderIdentity) 
     from elmo_mf.tasks._bilm_run import softmax_files
 
     if encoder.baseline not in (None, "shuffled", "smaller"):
-        raise InputError(f"baselines: found {encoder.baseline} for {task.name}, expected shuffled, smaller or none")
+        raise InputError("baselines", f"found {encoder.baseline} for {task.name}, expected shuffled, smaller or none")
     if encoder.smaller is None:
         return encoder
     dense, baseline = softmax_files(spec), softmax_files(spec, encoder.baseline)
     if file_hash(dense.vocabulary) != file_hash(baseline.vocabulary):
         expected = f"the words of {dense.vocabulary}, because perplexities are comparable over the same words only"
-        raise InputError(f"smaller: found {baseline.vocabulary} with other words, expected {expected}")
+        raise InputError("smaller", f"found {baseline.vocabulary} with other words, expected {expected}")
     return encoder.model_copy(update={"smaller": encoder.smaller.model_copy(update=baseline.hashes())})
 
 
@@ -183,7 +183,7 @@ def _check_character_cnn(options_file: str | Path) -> None:
             f"an ELMo with a {options.token_layer.title}",
             "one with a character CNN, which the tasks' configs require",
         )
-        raise InputError(f"{options_file}: found {found}, expected {expected}")
+        raise InputError(options_file, f"found {found}, expected {expected}")
 
 
 def _check_gradients(task: TaskConfig, compression: Compression) -> None:
@@ -194,7 +194,7 @@ def _check_gradients(task: TaskConfig, compression: Compression) -> None:
         whose = "of an ELMo as a language model" if task.kind != "probe" else "of a task's model"
         what = compression.method if compression.cells is None else "cells"
         found = f"{task.name} with {what}, which needs the gradients {whose}"
-        raise InputError(f"compressions: found {found}, expected their file under the key gradients")
+        raise InputError("compressions", f"found {found}, expected their file under the key gradients")
 
 
 def _runs(
@@ -291,7 +291,7 @@ def _words(spec: SweepSpec, task: TaskConfig, config: dict[str, Any]) -> str | N
 def _glove(spec: SweepSpec, task: TaskConfig) -> str:
     path = spec.glove_of(task.name)
     if path is None:
-        raise InputError(f"glove: {task.name}: found none, expected the file of its word vectors")
+        raise InputError("glove", task.name, "found none, expected the file of its word vectors")
     if not is_regular(path):
         raise missing(Path(path), "file of word vectors", f"the one of {task.name}, see the key glove or --glove")
     return file_hash(path)

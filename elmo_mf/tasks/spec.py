@@ -202,7 +202,7 @@ class SweepSpec(BaseModel):
             InputError: A key is unknown or a value is invalid.
         """
         if not isinstance(raw, dict):
-            raise InputError(f"{where}: found no object, expected a sweep's keys")
+            raise InputError(where, "found no object, expected a sweep's keys")
         if "include" in raw:
             changes["include"] = [*_listed(raw["include"]), *(changes.get("include") or ())]
         return validated(cls, raw | {key: value for key, value in changes.items() if value is not None}, where)

@@ -256,7 +256,7 @@ def _folders() -> dict[str, Path]:
     for config in _configs():
         if config.parent != folders.setdefault(config.parent.name, config.parent):
             found = f"found the name of the task in {folders[config.parent.name]}"
-            raise InputError(f"{config}: {found}, expected another name for the folder")
+            raise InputError(config, f"{found}, expected another name for the folder")
     return folders
 
 
@@ -269,7 +269,7 @@ def _configs() -> Iterator[Path]:
 def _folder(name: str) -> Path:
     folders = _folders()
     if name not in folders:
-        raise InputError(f"tasks: found {name!r}, {any_of(name, sorted(folders))}")
+        raise InputError("tasks", f"found {name!r}, {any_of(name, sorted(folders))}")
     return folders[name]
 
 

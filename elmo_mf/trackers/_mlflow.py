@@ -34,7 +34,7 @@ class MLflow:
         self._folder = folder.resolve()
         self._address = os.environ.get("MLFLOW_TRACKING_URI")
         if not self._address and any(sign in str(self._folder) for sign in "?#%"):
-            raise InputError(f"tracker: found the folder {folder} for mlflow, expected a name without ?, # and %")
+            raise InputError("tracker", f"found the folder {folder} for mlflow, expected a name without ?, # and %")
 
     def has(self, run: TrackedRun) -> bool:
         """See `Tracker.has`."""

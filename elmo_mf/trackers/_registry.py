@@ -37,5 +37,5 @@ def tracker_named(name: str, folder: str | Path) -> Tracker:
     elif name in points and name not in REGISTERED:
         load(points[name])
     if name not in REGISTERED:
-        raise InputError(f"tracker: found {name!r}, {one_of(name, tracker_names())}")
+        raise InputError("tracker", f"found {name!r}, {one_of(name, tracker_names())}")
     return GuardedTracker(name, REGISTERED[name](Path(folder)))

@@ -126,11 +126,11 @@ def register(name: str) -> Callable[[N], N]:
 
     def add(tracker: N) -> N:
         if not name.isidentifier():
-            raise InputError(f"{tracker.__name__}: found the name {name!r}, expected an identifier")
+            raise InputError(tracker.__name__, f"found the name {name!r}, expected an identifier")
         known = REGISTERED.get(name)
         if known is not None and known.__qualname__ != tracker.__qualname__:
             raise InputError(
-                f"{tracker.__name__}: found the name {name!r}, which {known.__qualname__} has, expected another"
+                tracker.__name__, f"found the name {name!r}, which {known.__qualname__} has, expected another"
             )
         REGISTERED[name] = tracker
         return tracker

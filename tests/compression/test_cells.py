@@ -19,7 +19,7 @@ from elmo_mf.compression import activation_error, compress, remove_cells
 from elmo_mf.compression.calibration import OutputCovariances, RowWeights, write_row_weights
 from elmo_mf.compression.cells import removal_order
 from elmo_mf.errors import InputError
-from tests.conftest import random_bilm
+from tests.conftest import random_bilm, rejected
 
 TEXT = "one\ntwo more words\nthe words of a longer sentence , again\nand two more\n" * 3
 SENTENCES = [line.split() for line in TEXT.splitlines()]
@@ -142,7 +142,7 @@ def test_numbers_of_cells(cells: int) -> None:
 def test_factored_weights() -> None:
     bilm = random_bilm()
     factored = compress(bilm.weights(), bilm.options, Compression(method="svd", rank=1, targets="projection"))
-    with pytest.raises(InputError, match=r"^cells: found factored or pruned matrices, expected dense ones$"):
+    with rejected("cells", "found factored or pruned matrices"):
         remove_cells(factored, bilm.options, 2)
 
 
@@ -152,5 +152,5 @@ def test_without_projections() -> None:
         key: replace(lstm, matrices={t: m for t, m in lstm.matrices.items() if t != "projection"})
         for key, lstm in bilm.weights().lstms.items()
     }
-    with pytest.raises(InputError, match=r"^cells: found an ELMo without projections"):
+    with rejected("cells", "found an ELMo without projections"):
         remove_cells(replace(bilm.weights(), lstms=lstms), bilm.options, 2)

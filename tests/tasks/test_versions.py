@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from elmo_mf import extensions
 from elmo_mf.compression import method_named, method_names
+from elmo_mf.extensions import separate_inclusions
 from elmo_mf.records.compression import HIGHWAY_METHOD
 from elmo_mf.records.identity import View
 from elmo_mf.records.run import Run
@@ -112,8 +112,7 @@ def specs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[SweepSpec]]
          "baselines": ["shuffled"], "options": options, "weights": weights},
         {"tasks": ["my-reviews"], "methods": [], "data": str(reviews.parent), "include": [str(reviews)]},
     ]  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(extensions, "_included", {})  # no other test meets the task
+    with separate_inclusions():  # no other test meets the task
         yield [SweepSpec.from_file(None, **shared, **one) for one in keys]
 
 

@@ -105,8 +105,8 @@ def check_budget(weights: BilmWeights, compression: Compression) -> BudgetRoom:
     room = BudgetRoom.of(weights, compression)
     if not room.fits:
         raise InputError(
-            f"compression.budget: found {room.amount:,} {room.unit}, expected at least {room.least:,}, the size at "
-            "rank 1"
+            "compression.budget",
+            f"found {room.amount:,} {room.unit}, expected at least {room.least:,}, the size at rank 1",
         )
     return room
 

@@ -223,9 +223,7 @@ def register(name: str) -> Callable[[M], M]:
 
     def add(method: M) -> M:
         if type(getattr(method, "VERSION", None)) is not int:
-            raise InputError(
-                f"{method.__name__}: found no VERSION, expected an integer, as for every registered method"
-            )
+            raise InputError(method.__name__, "found no VERSION, expected an integer, as for every registered method")
         file = _file_of(method)
         _check_name(name, method, file)
         sha256 = None if file is None or _is_ours(method) else file_hash(file)
@@ -248,13 +246,19 @@ def _check_name(name: str, method: type[Method], file: Path | None) -> None:
     """Reject a name that another method has; a class may take the place of an earlier version of itself."""
     if not (isinstance(name, str) and name.isascii() and name.isidentifier()) or name in _RESERVED:
         expected = f"an identifier other than {', '.join(_RESERVED)}"
-        raise InputError(f"{method.__name__}: found the name {name!r}, expected {expected}")
+        raise InputError(method.__name__, f"found the name {name!r}, expected {expected}")
     if not _is_ours(method) and _FILES.get(name, name) in _files():
-        raise InputError(f"{method.__name__}: found the name {name!r}, which a method of elmo-mf has, expected another")
+        raise InputError(method.__name__, f"found the name {name!r}, which a method of elmo-mf has, expected another")
     known = _METHODS.get(name)
     if known is not None and (known.file, known.method.__qualname__) != (file, method.__qualname__):
         whose = f"{known.method.__qualname__} in {known.file or known.method.__module__}"
-        raise InputError(f"{method.__name__}: found the name {name!r}, which {whose} has, expected another")
+        raise InputError(method.__name__, f"found the name {name!r}, which {whose} has, expected another")
+
+
+def forget_included_methods() -> None:
+    """Unregister the methods from outside this package."""
+    for name in [name for name, registered in _METHODS.items() if registered.sha256 is not None]:
+        del _METHODS[name]
 
 
 def method_names() -> list[str]:
@@ -279,8 +283,8 @@ def method_hash(name: str) -> str | None:
     registered = _registered(name)
     if registered.method.__module__ == "__main__" or (registered.sha256 is None and not _is_ours(registered.method)):
         raise InputError(
-            f"compression.method: found {name}, which is defined in a script or a notebook, expected one in a file "
-            "that include finds"
+            "compression.method",
+            f"found {name}, which is defined in a script or a notebook, expected one in a file that include finds",
         )
     return registered.sha256
 
@@ -304,7 +308,7 @@ def _registered(name: str) -> _Registered:
         elif name in points:
             load(points[name])
     if name not in _METHODS:
-        raise InputError(f"compression.method: found {name!r}, {errors.one_of(name, method_names())}")
+        raise InputError("compression.method", f"found {name!r}, {errors.one_of(name, method_names())}")
     return _METHODS[name]
 
 
@@ -330,7 +334,7 @@ def method_named(name: str, settings: Mapping[str, Any] | None = None) -> Method
     for key in settings or {}:
         if key not in known:
             expected = errors.any_of(key, known) if known else "expected none"
-            raise InputError(f"compression.settings: found the key {key!r} for {name}, {expected}")
+            raise InputError("compression.settings", f"found the key {key!r} for {name}, {expected}")
     return kind(**(settings or {}))
 
 
@@ -344,7 +348,8 @@ def method_of(compression: Compression) -> Method:
     budget = compression.budget
     if budget is not None and method.stays_dense and budget.kind in ("bytes", "multiply_adds"):
         raise InputError(
-            f"compression.budget: found {budget.kind} with {compression.method}, which saves none, expected parameters"
+            "compression.budget",
+            f"found {budget.kind} with {compression.method}, which saves none, expected parameters",
         )
     return method
 
@@ -379,7 +384,7 @@ def check_choice(field: str, found: object, expected: tuple[str, ...]) -> None:
         InputError: It has another value.
     """
     if found not in expected:
-        raise InputError(f"compression.settings: {field}: found {found!r}, expected {' or '.join(expected)}")
+        raise InputError("compression.settings", field, f"found {found!r}, expected {' or '.join(expected)}")
 
 
 def positive(field: str, found: object, least: float = 0, whole: bool = False) -> None:
@@ -397,4 +402,4 @@ def positive(field: str, found: object, least: float = 0, whole: bool = False) -
     kinds = (int,) if whole else (int, float)
     if isinstance(found, bool) or not isinstance(found, kinds) or not max(least, 0) <= found < float("inf"):
         kind = "an integer" if whole else "a number"
-        raise InputError(f"compression.settings: {field}: found {found!r}, expected {kind} of at least {least}")
+        raise InputError("compression.settings", field, f"found {found!r}, expected {kind} of at least {least}")

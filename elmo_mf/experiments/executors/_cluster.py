@@ -137,14 +137,14 @@ def connect(address: str = "auto") -> Any:
         import ray
         import ray.util.scheduling_strategies
     except ImportError:
-        raise InputError("ray: found no Ray, expected pip install 'elmo-mf[cluster]'") from None
+        raise InputError("ray", "found no Ray, expected pip install 'elmo-mf[cluster]'") from None
     try:
         if ":" in address:  # Ray itself would retry for minutes
             host, port = address.split("://")[-1].rsplit(":", 1)
             socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(address=address, log_to_driver=False, configure_logging=False, ignore_reinit_error=True)
     except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"ray: found no cluster at {address} ({one_line(error)})") from None
+        raise InputError("ray", f"found no cluster at {address} ({one_line(error)})") from None
     return ray
 
 

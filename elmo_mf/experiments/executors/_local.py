@@ -88,7 +88,7 @@ class LocalExecutor(Executor[RunT, MeasuredT]):
             try:
                 running = self._started(run)
             except (EOFError, OSError) as error:
-                raise InputError(f"{run}: the process that runs are forked from {_end_of_server(error)}") from error
+                raise InputError(run, f"the process that runs are forked from {_end_of_server(error)}") from error
         self._running.append(running)
 
     def _started(self, run: RunT) -> _Running[RunT]:

@@ -93,10 +93,10 @@ class DataFormat(ABC):
             start = file.read(8)
         for magic, kind in _MAGIC.items():
             if start.startswith(magic) and not self.is_binary(start):
-                raise InputError(f"{path}: found {kind}, expected {self.expected}")
+                raise InputError(path, f"found {kind}, expected {self.expected}")
         contents = self.parse(path)
         if not contents.examples:
-            raise InputError(f"{path}: found no examples, expected at least one")
+            raise InputError(path, "found no examples, expected at least one")
         return Contents(contents.examples, contents.plain and not start.startswith(codecs.BOM_UTF8))
 
     def read(self, path: Path) -> list[Example]:

@@ -46,9 +46,9 @@ class LineFormat(DataFormat):
             except (ValueError, RecursionError) as error:
                 other = self.foreign(line) if first else None
                 if other is not None:
-                    raise InputError(f"{path}: found {other}, expected {self.expected}") from None
+                    raise InputError(path, f"found {other}, expected {self.expected}") from None
                 raise InputError(
-                    f"{path}: line {lines.lines}: found {line[:40]!r}, expected {self.expected} ({error})"
+                    path, f"line {lines.lines}", f"found {line[:40]!r}, expected {self.expected} ({error})"
                 ) from None
             first = False
             if label != _NO_MAJORITY:

@@ -69,13 +69,13 @@ class LabelledTexts(DataFormat):
         for name in (self.text, self.label):
             if name not in row:
                 columns = ", ".join(shown(key, 30) for key in itertools.islice(row, 10))
-                raise InputError(f"{where}: found the columns {columns}, expected {self.text} and {self.label}")
+                raise InputError(where, f"found the columns {columns}, expected {self.text} and {self.label}")
         text, label = row[self.text], row[self.label]
         if not isinstance(text, str) or not text.split() or not encodable(text):
-            raise InputError(f"{where}: {self.text}: found {shown(text, 40)}, expected a text with words")
+            raise InputError(where, self.text, f"found {shown(text, 40)}, expected a text with words")
         if not isinstance(label, (str, int)) or not str(label).strip() or not encodable(str(label)):
             raise InputError(
-                f"{where}: {self.label}: found {shown(label, 40)}, expected a text, an integer or a truth value"
+                where, self.label, f"found {shown(label, 40)}, expected a text, an integer or a truth value"
             )
         return Example(str(label), LabelledText(text, str(label)))
 
@@ -96,9 +96,9 @@ class LabelledTexts(DataFormat):
                 row = json.loads(line, object_pairs_hook=unique_pairs)
             except (ValueError, RecursionError) as error:
                 found = f"found {line[:40]!r}, expected a JSON object ({one_line(error)})"
-                raise InputError(f"{path}: line {number}: {found}") from None
+                raise InputError(path, f"line {number}", found) from None
             if not isinstance(row, dict):
-                raise InputError(f"{path}: line {number}: found {line[:40]!r}, expected a JSON object")
+                raise InputError(path, f"line {number}", f"found {line[:40]!r}, expected a JSON object")
             yield f"{path}: line {number}", row
 
     def _csv(self, path: Path, lines: Iterator[tuple[int, str]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -110,25 +110,23 @@ class LabelledTexts(DataFormat):
         try:
             columns = next(reader)
             if len(set(columns)) < len(columns):
-                raise InputError(f"{path}: line {number}: found a column twice, expected each once")
+                raise InputError(path, f"line {number}", "found a column twice, expected each once")
             for row in reader:
                 where = f"{path}: line {number - 1 + reader.line_num}"
                 if not row:
                     continue
                 if len(row) != len(columns):
-                    raise InputError(f"{where}: found {len(row)} fields, expected {len(columns)}, as in the header")
+                    raise InputError(where, f"found {len(row)} fields, expected {len(columns)}, as in the header")
                 yield where, dict(zip(columns, row, strict=True))
         except csv.Error as error:
             where = f"{path}: line {number - 1 + reader.line_num}"
-            raise InputError(f"{where}: found no row of CSV ({error}), expected {self.expected}") from None
+            raise InputError(where, f"found no row of CSV ({error}), expected {self.expected}") from None
 
     def _parquet(self, path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         try:
             from pyarrow import ArrowException, parquet
         except ImportError:
-            raise InputError(
-                f"{path}: found Parquet without pyarrow, expected pip install 'elmo-mf[parquet]'"
-            ) from None
+            raise InputError(path, "found Parquet without pyarrow, expected pip install 'elmo-mf[parquet]'") from None
         try:
             with parquet.ParquetFile(path) as file:
                 wanted = [name for name in (self.text, self.label) if name in file.schema_arrow.names]
@@ -137,5 +135,5 @@ class LabelledTexts(DataFormat):
                 yield from ((f"{path}: row {number}", row) for number, row in enumerate(rows, start=1))
         except (ArrowException, OSError) as error:
             raise InputError(
-                f"{path}: found no Parquet that can be read ({one_line(error)}), expected {self.expected}"
+                path, f"found no Parquet that can be read ({one_line(error)}), expected {self.expected}"
             ) from None

@@ -25,7 +25,7 @@ class SentenceLines(DataFormat):
         """
         lines = list(TextLines(path, self.expected))
         if not any(line.split() for line in lines):
-            raise InputError(f"{path}: found no words, expected {self.expected}")
+            raise InputError(path, f"found no words, expected {self.expected}")
         return Contents([Example("", line) for line in lines], plain=True)
 
     def render(self, examples: Sequence[Example]) -> str:

@@ -99,7 +99,7 @@ def _checked(path: Path, expected: str) -> Any:
         if first["type"] == "too_short":
             raise _other(path, f"{where} without an answer, as SQuAD 2.0 has them") from None
         found = "nothing" if first["type"] == "missing" else shown(first["input"])
-        raise InputError(f"{path}: {where}: found {found}, expected {expected} ({first['msg']})") from None
+        raise InputError(path, where, f"found {found}, expected {expected} ({first['msg']})") from None
     return value
 
 
@@ -121,8 +121,9 @@ def _is_flat(row: Any) -> bool:
 
 def _other(path: Path, found: str) -> InputError:
     return InputError(
-        f"{path}: found {found}, expected SQuAD 1.1 JSON, data of paragraphs of questions that all have answers; "
-        "elmo-mf fetch data squad gets it"
+        path,
+        f"found {found}, expected SQuAD 1.1 JSON, data of paragraphs of questions that all have answers; "
+        "elmo-mf fetch data squad gets it",
     )
 
 
@@ -135,7 +136,7 @@ def _examples(path: Path, value: Any) -> Iterator[Example]:
                     raise _other(path, f"{where} with is_impossible, as SQuAD 2.0 has them")
                 wrong = _wrong(qa, paragraph["context"])
                 if wrong:
-                    raise InputError(f"{path}: {where}: {wrong}")
+                    raise InputError(path, where, wrong)
                 title = article.get("title", "")
                 yield Example(qa["answers"][0]["text"], (title, paragraph["context"], qa))
 

@@ -55,7 +55,7 @@ def fit(train: Any, labels: Labels, validation: Any, validation_labels: Labels) 
         InputError: All training examples have one label.
     """
     if len(set(labels.tolist())) < 2:
-        raise InputError(f"training data: found one label, {labels[0]}, expected two or more")
+        raise InputError("training data", f"found one label, {labels[0]}, expected two or more")
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
