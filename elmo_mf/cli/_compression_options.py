@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option
 
 from elmo_mf.cli import _completion
-from elmo_mf.cli._include_option import Include
+from elmo_mf.cli._include_option import Include, include_all
 from elmo_mf.cli._option_names import COMPRESSION
 from elmo_mf.errors import InputError
 
@@ -80,9 +80,8 @@ class CompressionOptions:
             InputError: A value is wrong, both a rank and a budget are given, or an option needs one of them.
         """
         from elmo_mf.compression import read_compression
-        from elmo_mf.extensions import include
 
-        include(self.include)
+        include_all(self.include)
         more = self._more()
         if "gradients" not in more:
             check_no_gradients(self.method)
@@ -101,7 +100,7 @@ class CompressionOptions:
 
     def option_names(self) -> Mapping[str, str]:
         """Map keys of a compression to the options that set them."""
-        return COMPRESSION | {"include": "--include"}
+        return COMPRESSION
 
     def _more(self) -> dict[str, Any]:
         return {"highway_rank": number_or_budget("--highway-rank", self.highway_rank), "allocation": self.allocation}
@@ -150,6 +149,23 @@ class AllCompressionOptions(CompressionOptions):
         int, Option(min=1, help="Number of distillation steps; an interrupted run is resumed.")
     ] = _DISTILL_STEPS
     allow_larger: Annotated[bool, Option(help="Accept ranks that save no parameters.")] = False
+
+    def compression(self, dtype: str = "float32", allowed: Container[str] = ()) -> Compression | None:
+        """Return the compression, see `CompressionOptions.compression`.
+
+        Args:
+            dtype: See there.
+            allowed: See there.
+
+        Raises:
+            InputError: It requires gradients too, and none are given.
+        """
+        from elmo_mf.compression import check_gradients
+
+        compression = super().compression(dtype, allowed)
+        if compression is not None:
+            check_gradients(compression)
+        return compression
 
     def _more(self) -> dict[str, Any]:
         if self.distill is None and self.distill_steps != _DISTILL_STEPS:

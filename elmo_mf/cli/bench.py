@@ -13,7 +13,7 @@ from elmo_mf.cli import _completion
 from elmo_mf.cli._compression_options import check_no_gradients
 from elmo_mf.cli._device_options import DeviceOptions
 from elmo_mf.cli._elmo_files import files_of_command
-from elmo_mf.cli._include_option import Include
+from elmo_mf.cli._include_option import Include, include_all
 from elmo_mf.cli._lists import choices, integers, texts
 from elmo_mf.cli._option_names import COMPRESSION
 from elmo_mf.cli._output_options import Force, PlotOptions, check_unused
@@ -71,14 +71,13 @@ class EncoderOptions:
 
     def option_names(self) -> Mapping[str, str]:
         """Map keys of a compression to the options that set them."""
-        return COMPRESSION | {"compression.rank": "--ranks", "size": "--size", "include": "--include"}
+        return COMPRESSION | {"compression.rank": "--ranks", "size": "--size"}
 
     def compressions(self) -> list[Compression]:
         """Return the compressions to time against the dense encoder."""
         from elmo_mf.compression import read_compression
-        from elmo_mf.extensions import include
 
-        include(self.include)
+        include_all(self.include)
         check_no_gradients(self.method)
         keys = {"method": self.method, "allow_larger": True, "highway_rank": self.highway_rank}
         return [

@@ -11,7 +11,7 @@ import typer
 
 from elmo_mf.cli import _completion
 from elmo_mf.cli._elmo_files import elmo_keys
-from elmo_mf.cli._include_option import Include
+from elmo_mf.cli._include_option import Include, include_all
 from elmo_mf.cli._option_names import options_named
 from elmo_mf.cli._output_options import Force, Output, check_unused, the_output
 from elmo_mf.cli._progress_bar import phases_shown
@@ -60,7 +60,6 @@ def gradients(
     output = the_output(output, out)
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from elmo_mf.extensions import include as include_all
     from elmo_mf.tasks import load_task
 
     include_all(include)

@@ -147,15 +147,16 @@ def pretrain(
     check_folder("--out", out, (*_FILES, _CHECKPOINT), inputs)
     if not (out / _CHECKPOINT).exists():  # otherwise the run in the folder is resumed
         check_unused((out / name for name in _FILES), force)
+    from elmo_mf.trackers import tracker_named
+
+    with options_named({"tracker": "--tracker"}):
+        log = None if tracker is None else tracker_named(tracker, out)
     from elmo_mf.compression import licence_on_card, write_pretrained_card
     from elmo_mf.pretrain import Trainer
-    from elmo_mf.trackers import tracker_named
 
     device = where.use()
     if settings.mixed == "float16" and device.type == "cpu":
         raise InputError("--mixed", "found float16 on a CPU, expected bfloat16, or float16 on a GPU")
-    with options_named({"tracker": "--tracker"}):
-        log = None if tracker is None else tracker_named(tracker, out)
     with exclusive(out, f"the run in {out}"):
         trainer = Trainer(train, valid, out, settings, vocabulary, device, start)
         check_space("--out", out, trainer.size())

@@ -14,7 +14,7 @@ from typer import Argument, Option
 
 from elmo_mf.cli import _completion
 from elmo_mf.cli._elmo_files import elmo_keys
-from elmo_mf.cli._include_option import Include
+from elmo_mf.cli._include_option import Include, include_all
 from elmo_mf.cli._lists import integers, texts
 from elmo_mf.cli._option_names import options_named
 from elmo_mf.cli._output_options import Force, check_unused
@@ -85,13 +85,14 @@ class GridOptions:
         values |= {name: integers(f"--{name}", value, least[name]) for name, value in self._lists(*least)}
         values |= {name: str(path) for name in ("data", "glove") if (path := getattr(self, name))}
         values |= elmo_keys(self.options, self.weights)
+        include_all(self.include)
         return SweepSpec.from_file(file, limit=self.limit, include=self.include, **values)
 
     def option_names(self) -> Mapping[str, str]:
         """Return the options that are given, by the keys of a sweep or of its compressions that they set."""
         keys = {"tasks": "tasks", "limit": "sweep.limit", "seeds": "sweep.seeds", "ranks": "compression.rank",
-                "methods": "compression.method", "targets": "compression.targets", "include": "include"}  # fmt: skip
-        return {key: f"--{name}" for name, key in keys.items() if getattr(self, name) not in (None, [])}
+                "methods": "compression.method", "targets": "compression.targets"}  # fmt: skip
+        return {key: f"--{name}" for name, key in keys.items() if getattr(self, name) is not None}
 
     def _lists(self, *names: str) -> Iterator[tuple[str, str]]:
         return ((name, value) for name in names if (value := getattr(self, name)) is not None)
@@ -176,6 +177,10 @@ class ModeOptions:
         }  # fmt: skip
         for name in [name for name, given in others.items() if given and self.retime is not None]:
             raise InputError(f"--retime cannot be combined with {name}")
+        if self.retime is not None:
+            from elmo_mf.tasks import check_retime
+
+            check_retime(self.retime)
 
 
 def sweep(
@@ -228,14 +233,18 @@ def sweep(
       elmo-mf sweep paper --fetch --output runs/paper
       elmo-mf sweep --list
     """
+    from elmo_mf.experiments.executors import check_cluster
     from elmo_mf.tasks import named_sweeps, sweep_file
 
     if list_sweeps:
         for name, text in named_sweeps().items():
             echo(f"{name}: {text}")
         return
-    mode.check(where, tracker)
     only_report = mode.dry_run or mode.status
+    with options_named(named := {name: f"--{name}" for name in ("output", "tracker", "retime", "ray")}):
+        mode.check(where, tracker)
+        if where.ray is not None and not only_report:
+            check_cluster(where.ray)
     if not only_report:
         check_folder("--output", output)
     spec = grid.spec(file if file is None else sweep_file(file))
@@ -247,7 +256,7 @@ def sweep(
     if missing and (fetch or mode.dry_run):
         _report_without_files(spec, missing, mode)
         return
-    with options_named({name: f"--{name}" for name in ("output", "tracker", "retime", "ray")}):
+    with options_named(named):
         log = None if tracker is None else tracker_named(tracker, output)
         plan = plan_sweep(spec, output, _download if fetch and not only_report else None)
         if only_report:

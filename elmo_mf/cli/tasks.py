@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from elmo_mf.cli._include_option import Include
+from elmo_mf.cli._include_option import Include, include_all
 from elmo_mf.cli._output_options import Force, check_unused
 from elmo_mf.cli._terminal import echo
 from elmo_mf.io import check_output, write_json
@@ -32,7 +32,6 @@ def tasks(
     if json_file is not None:
         check_output("--json", json_file)
         check_unused([json_file], force)
-    from elmo_mf.extensions import include as include_all
     from elmo_mf.tasks import load_task, task_names
 
     include_all(include)

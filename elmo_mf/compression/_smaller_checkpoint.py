@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from elmo_mf.bilm import BilmOptions, read_weights
 from elmo_mf.bilm.checkpoint import FLOAT_DTYPES
 from elmo_mf.bilm.checkpoint_files import CheckpointFiles, checkpoint_files
+from elmo_mf.compression._cell_checks import check_cells
 from elmo_mf.errors import InputError, one_of
 from elmo_mf.io import atomic_files, check_folder, exclusive, is_regular
 from elmo_mf.io.sentences import check_texts
@@ -93,6 +94,11 @@ def shrink_checkpoint(
 def _shrink(
     files: CheckpointFiles, out: Path, cells: int, texts: dict[str, Path | None], dtype: str, licence: str | None
 ) -> SmallerCheckpoint:
+    hashes = {name: _hash(name, path) for name, path in texts.items()}
+    parsed = BilmOptions.from_file(files.options)
+    before = read_weights(files.weights, parsed, files.vocabulary)
+    check_cells(before, cells)
+    # only now those that import torch: what was wrong so far is said at once
     from elmo_mf.bilm import Bilm
     from elmo_mf.compression._activation_error import activation_error
     from elmo_mf.compression._model_card import Source, write_smaller_card
@@ -100,11 +106,8 @@ def _shrink(
     from elmo_mf.compression.cells import remove_cells
     from elmo_mf.compression.size import size_report
 
-    parsed = BilmOptions.from_file(files.options)
-    before = read_weights(files.weights, parsed, files.vocabulary)
     text = texts["calibration"] or CALIBRATION_TEXT
     after, smaller = remove_cells(before, parsed, cells, text, texts["gradients"])
-    hashes = {name: _hash(name, path) for name, path in texts.items()}
     noted = smaller.followed_by({"cells": cells, **hashes})
     error = activation_error(Bilm(parsed, before).eval(), Bilm(noted, after).eval(), calibration_sentences(text))
     sizes = size_report(before, parsed), size_report(after, noted)

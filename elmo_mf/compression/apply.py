@@ -23,7 +23,7 @@ from elmo_mf.compression.calibration import (
     EncoderProbe,
     Gradients,
 )
-from elmo_mf.compression.check import check_compression, takes_gradients
+from elmo_mf.compression.check import check_compression, check_gradients, takes_gradients
 from elmo_mf.compression.file_hashes import with_file_hashes
 from elmo_mf.compression.matrix_reference import MatrixReference, matrix_references
 from elmo_mf.compression.methods.base import (
@@ -35,7 +35,6 @@ from elmo_mf.compression.methods.base import (
     method_of,
 )
 from elmo_mf.compression.recovery import distillation
-from elmo_mf.errors import InputError
 from elmo_mf.io import check_space
 from elmo_mf.progress import track
 from elmo_mf.records.compression import HIGHWAY_METHOD, Compression
@@ -269,12 +268,9 @@ def _gradients(weights: BilmWeights, compression: Compression) -> Gradients | No
     Raises:
         InputError: The compression names none.
     """
-    if not takes_gradients(compression):
+    check_gradients(compression)
+    if compression.gradients is None or not takes_gradients(compression):
         return None
-    if compression.gradients is None:
-        whose = compression.method if compression.cells is None else "the removal of cells"
-        expected = f"a file written by elmo-mf gradients, which {whose} requires"
-        raise InputError("compression.gradients", f"found nothing, expected {expected}")
     return Gradients(Path(compression.gradients), weights)
 
 

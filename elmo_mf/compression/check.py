@@ -52,6 +52,18 @@ def takes_gradients(compression: Compression) -> bool:
     return compression.cells is not None or method_of(compression).takes_gradients
 
 
+def check_gradients(compression: Compression) -> None:
+    """Check that a compression names a file of gradients if it needs one.
+
+    Raises:
+        InputError: It names none.
+    """
+    if takes_gradients(compression) and compression.gradients is None:
+        whose = compression.method if compression.cells is None else "the removal of cells"
+        expected = f"a file written by elmo-mf gradients, which {whose} requires"
+        raise InputError("compression.gradients", f"found nothing, expected {expected}")
+
+
 def needs_output_covariance(compression: Compression) -> bool:
     """Return whether it needs gradients of the ELMo's own loss as a language model."""
     return compression.cells is not None or method_of(compression).needs_output_covariance

@@ -21,11 +21,13 @@ def check_texts(texts: Iterable[str | Path | None]) -> None:
     """Check before the work, and before PyTorch is imported, that texts exist; None stands for one that is not given.
 
     Raises:
-        InputError: One of them does not.
+        InputError: One of them does not, or is a folder.
     """
     for text in texts:
         if text is not None and not Path(text).exists():
             raise missing(Path(text), "text file", _EXPECTED)
+        if text is not None and Path(text).is_dir():
+            raise InputError(text, f"found a folder, expected {_EXPECTED}")
 
 
 def read_sentences(path: str | Path, max_tokens: int, limit: int | None = None) -> list[list[str]]:

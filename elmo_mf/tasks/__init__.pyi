@@ -5,6 +5,7 @@ from ._portable import ray_executor
 from ._preflight import check_needs
 from ._published_files import PublishedFiles, absent_data, content_check, missing_files
 from ._retime import RetimedRecords, picked
+from ._retime_choices import check_retime
 from ._stand_ins import expand_without_files
 from ._status import Status, cost_of, status_of
 from ._sweep import PlannedSweep, SweepResult, SweepView, plan_sweep, sweep, writable
@@ -30,6 +31,7 @@ __all__ = [
     "absent_data",
     "bilm_gradients_of",
     "check_needs",
+    "check_retime",
     "content_check",
     "cost_of",
     "expand",

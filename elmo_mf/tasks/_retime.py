@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-from elmo_mf.errors import InputError, any_of
 from elmo_mf.provenance import provenance
 from elmo_mf.records.record import Provenance, Record, Retimed
 from elmo_mf.records.run import Run
 from elmo_mf.records.store import RecordStore
+from elmo_mf.tasks._retime_choices import check_retime
 from elmo_mf.tasks._training import training_device
 from elmo_mf.tasks.spec import SweepSpec
-
-CHOICES = ("stale", "all")
 
 
 def picked(choice: str, spec: SweepSpec, threads: int) -> Callable[[Record], bool]:
@@ -27,8 +25,7 @@ def picked(choice: str, spec: SweepSpec, threads: int) -> Callable[[Record], boo
     Raises:
         InputError: The choice is unknown.
     """
-    if choice not in CHOICES:
-        raise InputError("retime", f"found {choice!r}, {any_of(choice, CHOICES)}")
+    check_retime(choice)
 
     @cache
     def here(task: str) -> Provenance:

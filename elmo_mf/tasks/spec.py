@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -20,6 +20,14 @@ from elmo_mf.records.identity import Baseline, Precision, Split, View
 from elmo_mf.resources import demo_options, demo_weights, embedded
 from elmo_mf.tasks._jsonnet import evaluate_jsonnet
 from elmo_mf.tasks.task_config import SPLITS, TaskConfig, load_task, task_names
+
+
+def _include(names: Iterable[Any], *place: str) -> None:
+    """Include methods and tasks; names of other types are rejected when the keys are validated."""
+    try:
+        include(name for name in names if isinstance(name, str | Path))
+    except InputError as error:
+        raise InputError(*place, error) from None
 
 
 def _listed(value: object) -> tuple[Any, ...]:
@@ -203,6 +211,8 @@ class SweepSpec(BaseModel):
         """
         if not isinstance(raw, dict):
             raise InputError(where, "found no object, expected a sweep's keys")
+        _include(_listed(raw.get("include", ())), where)  # before the names of tasks are checked
+        _include(changes.get("include") or ())
         if "include" in raw:
             changes["include"] = [*_listed(raw["include"]), *(changes.get("include") or ())]
         return validated(cls, raw | {key: value for key, value in changes.items() if value is not None}, where)
@@ -210,10 +220,7 @@ class SweepSpec(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _fill_defaults(cls, raw: Any) -> Any:
-        """Include methods and tasks; fill in the embedded ELMo and the tasks that the sweep's ELMo can be used for."""
-        included = _listed(raw.get("include", ()))
-        if all(isinstance(name, str) for name in included):
-            include(included)  # before the names of tasks are checked
+        """Fill in the embedded ELMo and the tasks that the sweep's ELMo can be used for."""
         filled = {
             key: value for key, value in raw.items() if key not in ("options", "weights") or value not in (None, "")
         }

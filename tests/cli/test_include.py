@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from elmo_mf import extensions
+from elmo_mf import extensions, sweep
 from elmo_mf.bilm import BilmOptions, Factors, read_weights
 from elmo_mf.cli.main import main
 from elmo_mf.compression.methods import base
+from elmo_mf.errors import InputError
 from elmo_mf.provenance import file_hash
 from elmo_mf.resources import demo_options, demo_weights
 from elmo_mf.tasks.task_config import task_names
@@ -164,6 +165,19 @@ def _sweep(*words: str) -> int:
 def _records(here: Path) -> list[dict[str, Any]]:
     records = [json.loads(path.read_text()) for path in sorted((here / "runs" / "records").glob("*.json"))]
     return [one for one in records if "compression" in one["run"]]
+
+
+def test_a_sweep_without_its_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The error names the option, the file with the key, or the argument."""
+    (here / "sweep.jsonnet").write_text("{ include: 'gone.py' }")
+    assert _sweep("--include", "gone.py", "--status") == 2 and _sweep("sweep.jsonnet", "--status") == 2
+    of_option, of_file = capsys.readouterr().err.splitlines()
+    assert of_option.startswith(
+        "elmo-mf: error: --include: found gone.py, which does not exist, expected a Python file"
+    )
+    assert of_file.startswith("elmo-mf: error: sweep.jsonnet: include: found gone.py, which does not exist")
+    with pytest.raises(InputError, match=r"^include: found gone.py"):
+        sweep(include=["gone.py"], output=here / "runs")
 
 
 @pytest.mark.slow

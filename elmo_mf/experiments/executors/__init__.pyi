@@ -1,4 +1,4 @@
-from ._cluster import RayExecutor, connect
+from ._cluster import RayExecutor, check_cluster, connect
 from ._executor import Executor
 from ._local import LocalExecutor
 from ._preload import preload
@@ -7,6 +7,7 @@ __all__ = [
     "Executor",
     "LocalExecutor",
     "RayExecutor",
+    "check_cluster",
     "connect",
     "preload",
 ]

@@ -10,6 +10,8 @@ import os
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -133,19 +135,38 @@ def connect(address: str = "auto") -> Any:
     Raises:
         InputError: Ray is not installed, or there is no such cluster.
     """
-    try:
-        import ray
-        import ray.util.scheduling_strategies
-    except ImportError:
-        raise InputError("ray", "found no Ray, expected pip install 'elmo-mf[cluster]'") from None
-    try:
-        if ":" in address:  # Ray itself would retry for minutes
+    check_cluster(address)
+    import ray
+    import ray.util.scheduling_strategies
+
+    with _reached(address):
+        ray.init(address=address, log_to_driver=False, configure_logging=False, ignore_reinit_error=True)
+    return ray
+
+
+def check_cluster(address: str) -> None:
+    """Check before the work that Ray is installed, and that a machine answers at the address of a cluster.
+
+    Args:
+        address: See `connect`.
+
+    Raises:
+        InputError: Ray is not installed, or nothing answers.
+    """
+    if find_spec("ray") is None:
+        raise InputError("ray", "found no Ray, expected pip install 'elmo-mf[cluster]'")
+    if ":" in address:  # Ray itself would retry for minutes
+        with _reached(address):
             host, port = address.split("://")[-1].rsplit(":", 1)
             socket.create_connection((host, int(port)), timeout=10).close()
-        ray.init(address=address, log_to_driver=False, configure_logging=False, ignore_reinit_error=True)
+
+
+@contextmanager
+def _reached(address: str) -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError("ray", f"found no cluster at {address} ({one_line(error)})") from None
-    return ray
 
 
 def _execute(
