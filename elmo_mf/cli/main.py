@@ -82,7 +82,7 @@ for command, summary in (
     (embed.embed, "Turn a text file into vectors."),
     (explain.explain, "Analyse which matrices of a sweep can be compressed, and why."),
     (fetch.fetch, "Download published weights, data or word vectors."),
-    (gradients.gradients, "Write the gradients of a task's model, for fisher_svd."),
+    (gradients.gradients, "Write gradients of a loss, for compress and shrink."),
     (inspect.inspect, "Print shapes, ranks and norms of an ELMo's matrices."),
     (leaderboard.leaderboard, "Build the leaderboard of a sweep's records."),
     (perplexity.perplexity, "Score an ELMo as a language model."),
