@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import typer
@@ -110,6 +111,12 @@ def options(
     """Factorize ELMo's biLSTM, run it in AllenNLP, and rank the results."""
 
 
+@cache
+def command_line() -> Any:
+    """Return the commands as a group of click, which takes a while to build from their signatures."""
+    return typer.main.get_command(app)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
@@ -125,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _check_none_empty(given)
         with reported_to(Stages()):
-            status = app(args=given, prog_name="elmo-mf", standalone_mode=False)
+            status = command_line()(args=given, prog_name="elmo-mf", standalone_mode=False)
     except _UsageError as error:
         _show_usage_error(error, given)
         return 2
