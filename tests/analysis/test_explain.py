@@ -323,7 +323,7 @@ def test_labels_of_directions_are_short(tmp_path: Path) -> None:
     assert ">0b<" in directions and ">0 backward<" not in directions and "layers, f forward, b backward<" in directions
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("nothing_drawn")
 def test_a_language_models_losses_are_perplexities(tmp_path: Path) -> None:
     """Losses are differences of log perplexities, not percentages; fine-tuned models are left out."""
     changes: dict[str, Any] = {"task": "ptb", "chance": 600.0, "elmo": None}

@@ -6,6 +6,8 @@ import copy
 import gc
 import pickle
 import tracemalloc
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -56,11 +58,22 @@ def _skip_without(precision: Precision) -> None:
         pytest.skip(f"needs a processor with {precision} products")
 
 
-def _saved(folder: Path, dtype: str, compression: dict[str, Any] | None = None, **changes: Any) -> Path:
-    random_bilm(scale=2.0, **(SIZES | changes)).save(folder / "whole")
-    small = None if compression is None else Compression(**compression)
-    Bilm.from_files(folder / "whole", compression=small).save(folder / dtype, dtype)
-    return folder / dtype
+Saved = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Saved:
+    """Write an ELMo in a type, each once; tests read it."""
+
+    @cache
+    def folder_of(dtype: str, compression: str = "dense", **changes: Any) -> Path:
+        folder, small = tmp_path_factory.mktemp("elmo"), COMPRESSIONS[compression]
+        random_bilm(scale=2.0, **(SIZES | changes)).save(folder / "whole")
+        compressed = Bilm.from_files(folder / "whole", compression=None if small is None else Compression(**small))
+        compressed.save(folder / dtype, dtype)
+        return folder / dtype
+
+    return folder_of
 
 
 def _vectors(bilm: Bilm) -> list[np.ndarray]:
@@ -75,10 +88,10 @@ def _assert_equal(actual: Bilm, expected: Bilm) -> None:
 
 @pytest.mark.parametrize(("precision", "settings"), FORMS)
 @pytest.mark.parametrize("compression", COMPRESSIONS)
-def test_vectors(precision: Precision, compression: str, settings: str, tmp_path: Path) -> None:
+def test_vectors(precision: Precision, compression: str, settings: str, saved: Saved) -> None:
     """They are the same, also after the weights have been converted to float32 and back."""
     _skip_without(precision)
-    folder = _saved(tmp_path, "float32", COMPRESSIONS[compression])
+    folder = saved("float32", compression)
     with use_settings(**SETTINGS[settings]):
         both, only = (Bilm.from_files(folder, precision=precision, keep_float32=keep) for keep in (True, False))
         _assert_equal(only, both)
@@ -93,10 +106,10 @@ def test_vectors(precision: Precision, compression: str, settings: str, tmp_path
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 @pytest.mark.parametrize("dtype", ["int8", "int4"])
 def test_a_rounded_checkpoint_is_kept_exactly(
-    precision: Precision, compression: str, settings: str, dtype: str, tmp_path: Path
+    precision: Precision, compression: str, settings: str, dtype: str, saved: Saved, tmp_path: Path
 ) -> None:
     _skip_without(precision)
-    folder = _saved(tmp_path, dtype, COMPRESSIONS[compression])
+    folder = saved(dtype, compression)
     with use_settings(**SETTINGS[settings]):
         only = Bilm.from_files(folder, precision=precision)
         weights = read_weights(folder / "weights.hdf5", only.options)
@@ -116,9 +129,9 @@ def test_a_rounded_checkpoint_is_kept_exactly(
 
 @pytest.mark.parametrize("compression", ["dense", "factors", "joint"])
 @pytest.mark.parametrize("dtype", ["int8", "int4"])
-def test_saved_again(precision: Precision, compression: str, dtype: str, tmp_path: Path) -> None:
+def test_saved_again(precision: Precision, compression: str, dtype: str, saved: Saved, tmp_path: Path) -> None:
     """From float32, weights are rounded once more when they are saved, and stay."""
-    only = Bilm.from_files(_saved(tmp_path, "float32", COMPRESSIONS[compression]), precision=precision)
+    only = Bilm.from_files(saved("float32", compression), precision=precision)
     only.save(tmp_path / "first", dtype)
     Bilm.from_files(tmp_path / "first", precision=precision).save(tmp_path / "second", dtype)
     first, second = (numbers_of(tmp_path / name / "weights.hdf5") for name in ("first", "second"))
@@ -127,11 +140,11 @@ def test_saved_again(precision: Precision, compression: str, dtype: str, tmp_pat
 
 @pytest.mark.parametrize(("precision", "settings"), [form for form in FORMS if form[1] != "PyTorch"])
 @pytest.mark.parametrize("compression", COMPRESSIONS)
-def test_bytes(precision: Precision, compression: str, settings: str, tmp_path: Path) -> None:
+def test_bytes(precision: Precision, compression: str, settings: str, saved: Saved) -> None:
     """All that is missing are the matrices in float32, and no matrix of a product is there in float32."""
     _skip_without(precision)
     _skip_without("bfloat16")
-    folder = _saved(tmp_path, "float32", COMPRESSIONS[compression])
+    folder = saved("float32", compression)
     with use_settings(**SETTINGS[settings]):
         both, only = (Bilm.from_files(folder, precision=precision, keep_float32=keep) for keep in (True, False))
     for bilm in (both, only):
@@ -143,8 +156,8 @@ def test_bytes(precision: Precision, compression: str, settings: str, tmp_path: 
     assert all(name.startswith("char_cnn.convolutions.") for name in kept) and missing
 
 
-def test_bytes_at_a_larger_size(precision: Precision, tmp_path: Path) -> None:
-    folder = _saved(tmp_path, "int8", dim=512, projection_dim=64)
+def test_bytes_at_a_larger_size(precision: Precision, saved: Saved) -> None:
+    folder = saved("int8", dim=512, projection_dim=64)
     with use_settings(**SETTINGS["int8"]):
         small = Bilm.from_files(folder, precision=precision)
     whole = Bilm.from_files(folder)
@@ -175,8 +188,8 @@ def _bytes(root: object) -> int:
 
 
 @pytest.mark.slow
-def test_layers_are_read_one_after_the_other(precision: Precision, tmp_path: Path) -> None:
-    folder = _saved(tmp_path, "int8", dim=256, projection_dim=64, n_layers=8)
+def test_layers_are_read_one_after_the_other(precision: Precision, saved: Saved) -> None:
+    folder = saved("int8", dim=256, projection_dim=64, n_layers=8)
     total = sum(4 * p.numel() for p in Bilm.from_files(folder, precision=precision).layers.parameters())
     peaks = []
     for keep in (True, False):
@@ -187,8 +200,8 @@ def test_layers_are_read_one_after_the_other(precision: Precision, tmp_path: Pat
     assert peaks[0] > total > 2 * peaks[1]
 
 
-def test_gradients_are_refused(precision: Precision, tmp_path: Path) -> None:
-    only = Bilm.from_files(_saved(tmp_path, "float32"), precision=precision)
+def test_gradients_are_refused(precision: Precision, saved: Saved) -> None:
+    only = Bilm.from_files(saved("float32"), precision=precision)
     ids = only.token_ids(SENTENCES)
     with pytest.raises(InputError, match=r"found a call that needs gradients.*expected torch.no_grad"):
         only(ids)
@@ -199,17 +212,17 @@ def test_gradients_are_refused(precision: Precision, tmp_path: Path) -> None:
     assert torch.equal(only.requires_grad_(False).train()(ids).layers, expected)
 
 
-def test_copied_and_pickled(precision: Precision, tmp_path: Path) -> None:
-    only = Bilm.from_files(_saved(tmp_path, "float32"), precision=precision)
+def test_copied_and_pickled(precision: Precision, saved: Saved) -> None:
+    only = Bilm.from_files(saved("float32"), precision=precision)
     for other in (copy.deepcopy(only), pickle.loads(pickle.dumps(only))):
         _assert_equal(other, only)
         assert _bytes(other) == _bytes(only)
 
 
 @pytest.mark.parametrize("compression", ["dense", "factors"])
-def test_moved_and_loaded(precision: Precision, compression: str, tmp_path: Path) -> None:
+def test_moved_and_loaded(precision: Precision, compression: str, saved: Saved) -> None:
     """A move that changes nothing leaves the copies; another one restores the parameters, and loading frees them."""
-    only = Bilm.from_files(_saved(tmp_path, "float32", COMPRESSIONS[compression], n_layers=1), precision=precision)
+    only = Bilm.from_files(saved("float32", compression, n_layers=1), precision=precision)
     expected, state, held = _vectors(only), only.state_dict(), _bytes(only)
     dict(only.requires_grad_(False).named_parameters())["layers.0.groups.0.bias"].requires_grad_(True)
     assert only.cpu().float() is only and _bytes(only) == held
@@ -226,8 +239,8 @@ def test_moved_and_loaded(precision: Precision, compression: str, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_a_state_is_kept(precision: Precision, tmp_path: Path) -> None:
-    Bilm.from_files(_saved(tmp_path, "int8"), precision=precision, state="primed").save(tmp_path / "primed", "int8")
+def test_a_state_is_kept(precision: Precision, saved: Saved, tmp_path: Path) -> None:
+    Bilm.from_files(saved("int8"), precision=precision, state="primed").save(tmp_path / "primed", "int8")
     both, only = (
         Bilm.from_files(tmp_path / "primed", precision=precision, state="primed", keep_float32=keep)
         for keep in (True, False)

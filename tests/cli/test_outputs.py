@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import resource
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -163,16 +162,15 @@ def test_a_terminal_is_asked(answer: str, status: int, tmp_path: Path) -> None:
     assert ((tmp_path / "t.json").read_text() == "mine") == (status == 2)
 
 
-def _with_full_disk(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command whose files are limited to 20 kB; writes beyond fail as on a full disk."""
-
-    def limit() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-
-    command = [sys.executable, "-m", "elmo_mf", *arguments]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(command, capture_output=True, text=True, preexec_fn=limit, env=environment, check=False)
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Let this process write no larger files, as with a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 COMMANDS: list[Callable[[], list[str]]] = [
@@ -185,30 +183,23 @@ COMMANDS: list[Callable[[], list[str]]] = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_full_disk(command: Callable[[], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk(
+    command: Callable[[], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("t.txt").write_text("".join(f"line {index} of a text\n" for index in range(60)))
     write(tmp_path / "run", [record(None, 0.4), record(4, 0.3)])
     records = list((tmp_path / "run").rglob("*"))
-    done = _with_full_disk(*command())
-    errors = [line for line in done.stderr.splitlines() if line.startswith("elmo-mf: error: ")]
-    assert (done.returncode, len(errors)) == (2, 1), done.stderr
+    with largest_file(20_000):
+        status = main(command())
+    printed = capfd.readouterr().err
+    errors = [line for line in printed.splitlines() if line.startswith("elmo-mf: error: ")]
+    assert (status, len(errors)) == (2, 1), printed
     assert "File too large" in errors[0]
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in printed
     assert not list(tmp_path.rglob(".*.tmp"))
     assert not [p for p in (tmp_path / "out").rglob("*") if p.name in ("out.hdf5", "weights.hdf5", "options.json")]
     assert list((tmp_path / "run").rglob("*")) == records
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Let this process write no larger files, as with a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +23,23 @@ from tests.drop_in.install import drop_in
 
 ROOT = Path(__file__).parents[2]
 WORDS = "the a film plot actor is was not very good bad dull fine charming".split()
-# the command, and then whether the drop-in was there
-ALLENNLP = (
-    "import sys; from allennlp.__main__ import run; run(); "
-    "from allennlp.modules.elmo_lstm import ElmoLstm; print('by', ElmoLstm._lstm_forward.__module__)"
-)
+# the commands, and then whether the drop-in was there
+ALLENNLP = """
+import json, sys
+from allennlp.__main__ import run
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["allennlp", *arguments]
+    run()
+from allennlp.modules.elmo_lstm import ElmoLstm
+print("by", ElmoLstm._lstm_forward.__module__)
+"""
 
 
-def _allennlp(folder: Path, *arguments: str | Path) -> str:
-    """Run a command in a folder; returns the module that computed."""
+def _allennlp(folder: Path, *commands: Sequence[str | Path]) -> str:
+    """Run commands in a folder, one after the other in a process; returns the module that computed."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", ALLENNLP, *map(str, arguments)]
+    arguments = json.dumps([[str(part) for part in command] for command in commands])
+    command = [sys.executable, "-c", ALLENNLP, arguments]
     result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-3000:]
     return result.stdout.split("by ")[-1].strip()
@@ -97,8 +103,10 @@ def test_commands(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = ("--include-package", "elmo_mf.drop_in")
     monkeypatch.chdir(folder)
     train_model_from_file("config.json", "stock")
-    assert _allennlp(folder, "train", "config.json", "-s", "ours", *package).startswith("elmo_mf.drop_in")
     stock, ours = folder / "stock/model.tar.gz", folder / "ours/model.tar.gz"
+    train = ("train", "config.json", "-s", "ours", *package)
+    evaluate = ("evaluate", stock, "dev.jsonl", "--output-file", "scores.json", "--batch-size", "5", *package)
+    assert _allennlp(folder, train, evaluate).startswith("elmo_mf.drop_in")
 
     # as many steps in either arithmetic, from the same seeds
     expected, actual = (torch.load(path.parent / "best.th") for path in (stock, ours))
@@ -106,13 +114,11 @@ def test_commands(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(actual, expected, atol=1e-3, rtol=1e-2)
 
     scores, predictions = _in_process(stock, folder)
-    evaluate = ("evaluate", stock, "dev.jsonl", "--output-file", "scores.json", "--batch-size", "5", *package)
-    assert _allennlp(folder, *evaluate).startswith("elmo_mf.drop_in")
     assert json.loads((folder / "scores.json").read_text()) == pytest.approx(scores, abs=1e-5)
 
     (folder / ".allennlp_plugins").write_text("elmo_mf.drop_in\n")
     predict = ("predict", stock, "sentences.jsonl", "--output-file", "predictions.jsonl", "--silent")
-    assert _allennlp(folder, *predict).startswith("elmo_mf.drop_in")
+    assert _allennlp(folder, predict).startswith("elmo_mf.drop_in")
     lines = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
     _assert_equal_predictions(lines, predictions)
 

@@ -16,8 +16,12 @@ from elmo_mf.tasks import RetimedRecords, SweepSpec, TimingWork, expand, picked
 from elmo_mf.tasks._measurement import measure_times
 from elmo_mf.tasks.grid import same_form
 from tests.sweeps import SweepOutcome, SweepView, TinySweep, executor_here, records_here
+from tests.tasks.test_language_model import SMALL
 
 pytestmark = pytest.mark.slow
+
+
+_SHORT: dict[str, Any] = {"ptb": SMALL} | {task: {"trainer.num_epochs": 1} for task in ("sst", "squad")}
 
 
 class _Phases(SweepView):
@@ -50,7 +54,7 @@ def _elsewhere(output: Path, **machine: object) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("task", ["sst", "squad", "ptb"])
 def test_times_are_new_and_the_rest_is_kept(task: str, tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    out, spec = tmp_path / "out", tiny_sweep(tasks=[task], targets=["all"])
+    out, spec = tmp_path / "out", tiny_sweep(tasks=[task], targets=["all"], overrides=_SHORT)
     records_here(spec, out)
     before = _elsewhere(out, cpu="another")
     _, phases = _retime(spec, out, "stale")
@@ -142,8 +146,9 @@ def test_only_a_budget_needs_values(
     monkeypatch.chdir(tmp_path)
     text = tmp_path / "gone.txt"
     text.write_text("a text\n")
-    run = expand(tiny_sweep(tasks=[task], methods=[], compressions=[{"targets": "all", **keys}]))[-1]
-    spec = tiny_sweep(tasks=[task])
+    compressions = [{"targets": "all", **keys}]
+    run = expand(tiny_sweep(tasks=[task], methods=[], compressions=compressions, overrides=_SHORT))[-1]
+    spec = tiny_sweep(tasks=[task], overrides=_SHORT)
     text.unlink()
     phases: list[str] = []
     with workspace(tmp_path / "out", report=lambda progress: phases.append(progress.phase)) as work:
