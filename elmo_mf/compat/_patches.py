@@ -280,6 +280,21 @@ def _trainer() -> Iterator[None]:
 
 
 @contextmanager
+def _plugins() -> Iterator[None]:
+    """Import all modules of AllenNLP's own packages once: they stay, and another walk takes half a second."""
+    yield
+    module = vars(sys.modules["allennlp.common.plugins"])
+    original, imported = module["import_module_and_submodules"], set[str]()
+
+    def import_once(package_name: str, exclude: set[str] | None = None) -> None:
+        if package_name not in imported:
+            original(package_name, exclude)
+            imported.add(package_name)
+
+    module["import_module_and_submodules"] = import_once
+
+
+@contextmanager
 def _training_util() -> Iterator[None]:
     """Clip sparse gradients in training loops without AllenNLP's trainer."""
     yield
@@ -291,6 +306,7 @@ def _training_util() -> Iterator[None]:
 PATCHES: dict[str, Callable[[], AbstractContextManager[None]]] = {
     "allennlp": _home,
     "allennlp.common.cached_transformers": _transformers_tokenizers,
+    "allennlp.common.plugins": _plugins,
     "allennlp.common.push_to_hf": _huggingface_hub,
     "allennlp.common.util": _spacy_models,
     "allennlp.data.image_loader": _torchvision,

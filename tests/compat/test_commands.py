@@ -14,8 +14,7 @@ from allennlp.commands import Subcommand, main
 from allennlp.commands.train import train_model
 from allennlp.common import Params
 from allennlp.common.checks import ConfigurationError
-
-from elmo_mf.resources import demo_options, demo_weights
+from allennlp.common.plugins import import_plugins
 
 pytestmark = pytest.mark.slow
 
@@ -24,9 +23,11 @@ Run = Callable[..., str]
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> dict[str, Any]:
+def config(tmp_path: Path, elmo_files: Callable[..., tuple[Path, Path]]) -> dict[str, Any]:
+    import_plugins()
+    options, weights = map(str, elmo_files())
     (tmp_path / "data.jsonl").write_text('{"text": "a b c", "label": "x"}\n{"text": "b c", "label": "y"}\n' * 4)
-    elmo = {"type": "elmo_mf", "options_file": str(demo_options()), "weight_file": str(demo_weights())}
+    elmo = {"type": "elmo_mf", "options_file": options, "weight_file": weights}
     return {
         "dataset_reader": {
             "type": "text_classification_json",
@@ -39,7 +40,7 @@ def config(tmp_path: Path) -> dict[str, Any]:
             "text_field_embedder": {
                 "token_embedders": {"tokens": {"type": "embedding", "embedding_dim": 4}, "elmo_mf": elmo}
             },
-            "seq2vec_encoder": {"type": "boe", "embedding_dim": 132},
+            "seq2vec_encoder": {"type": "boe", "embedding_dim": 16},
         },
         "data_loader": {"batch_size": 2},
         "trainer": {"num_epochs": 1, "cuda_device": -1, "optimizer": {"type": "adam", "lr": 0.001}},

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import pkgutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from allennlp.common import Params
+from allennlp.common.plugins import import_plugins
 from allennlp.training.learning_rate_schedulers import LearningRateScheduler
 
 
@@ -34,6 +37,18 @@ def test_plain_torch_is_untouched() -> None:
             torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0),
             verbose=False,  # type: ignore[call-arg]
         )
+
+
+def test_packages_are_walked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Later, AllenNLP imports the plugins of the current folder alone."""
+    import_plugins()
+    (tmp_path / ".allennlp_plugins").write_text("my_late_plugin\n")
+    (tmp_path / "my_late_plugin.py").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(pkgutil, "walk_packages", None)
+    import_plugins()
+    assert sys.modules.pop("my_late_plugin").__file__ == str(tmp_path / "my_late_plugin.py")
 
 
 def test_training_state_with_numpy_scalars() -> None:
