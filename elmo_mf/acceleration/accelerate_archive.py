@@ -153,7 +153,8 @@ def accelerate_archive(
     Args:
         archive: AllenNLP's `model.tar.gz`, or a training output folder.
         out: Archive to write. One that exists is replaced.
-        encoder: How the encoders run. Defaults to uncompressed ones in float32.
+        encoder: How the encoders run. Their matrices are rounded to its precision, and stored in it. Defaults to
+            uncompressed ones in float32.
         search: What a search measures, which writes the fastest form of the model that is shown to be as good. With it,
             a compression of `encoder` is the only compressed form, and its precision is not used. If interrupted, the
             same call continues the search. Defaults to none: `encoder` is written.

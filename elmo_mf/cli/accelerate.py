@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 class RunOptions:
     """How the encoders run."""
 
-    precision: Annotated[str, Option(help="Precision of the encoder's products: float32, bfloat16 or int8.")] = (
-        "float32"
-    )
+    precision: Annotated[
+        str, Option(help="Precision in which the encoder's matrices are stored and run: float32, bfloat16 or int8.")
+    ] = "float32"
     state: Annotated[
         str,
         Option(
