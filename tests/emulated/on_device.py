@@ -44,7 +44,7 @@ from tests.pretrain.conftest import TINY, Texts, texts, trainer
 from tests.pretrain.conftest import replace as with_settings
 from tests.sweeps import TinySweep, tiny_sweep
 
-SHORT = with_settings(TINY, limit=60)
+SHORT = with_settings(TINY, limit=40)
 Files = Callable[..., tuple[Path, Path]]
 __all__ = ["texts", "tiny_sweep"]  # fixtures
 _gpu = register()
@@ -112,7 +112,7 @@ def _on_gpu(layer: Layer, module: lstm.BiLstmLayer, lengths: list[int]) -> list[
 @pytest.mark.parametrize("layer", LAYERS)
 def test_a_layer(layer: Layer, gpu: EmulatedGpu, in_graphs: bool) -> None:
     module = layer.build().to(GPU)
-    for lengths in ([1], [20], [20, 17, 9, 8, 1], [3] * 80):
+    for lengths in ([1], [9], [9, 7, 4, 4, 1], [3] * 80):
         inputs, sizes, state = layer.batch(lengths)
         expected = plain_layer(layer, inputs, sizes, state, [PlainWeights.of(weights) for weights in layer.weights()])
         with torch.inference_mode():
@@ -243,7 +243,7 @@ def test_pretraining(changes: dict[str, Any], texts: Texts, tmp_path: Path, gpu:
 @pytest.mark.parametrize("mixed", ["bfloat16", "float16"])
 def test_pretraining_in_mixed_precision(mixed: Any, texts: Texts, tmp_path: Path, gpu: EmulatedGpu) -> None:
     """Near what full precision gives, and not the same."""
-    settings = with_settings(SHORT, dropout=0.0)
+    settings = with_settings(SHORT, dropout=0.0, limit=60)
     here = _pretrained(texts, tmp_path / "here", with_settings(settings, mixed=mixed), GPU)
     there = _pretrained(texts, tmp_path / "there", settings, GPU)
     for direction in ("forward", "backward"):
