@@ -147,11 +147,11 @@ def accelerate(
     if not search_folder(out).exists():  # otherwise an interrupted search is resumed
         check_unused([out, json_file, figure.plot], force)
     _check(model, searched, how.calibration, figure, run)
+    if stock and how.cells is not None:
+        raise InputError("--stock", "found --cells, expected all cells, because AllenNLP's config keeps its sizes")
     compression = how.compression(allowed=() if searched.data is None else ("calibration",))
     if stock and compression is None and searched.data is None:
         raise InputError("--stock requires one of --rank, --budget or --highway-rank")
-    if stock and how.cells is not None:
-        raise InputError("--stock", "found --cells, expected all cells, because AllenNLP's config keeps its sizes")
     os.environ.setdefault("TQDM_DISABLE", "1")
     from elmo_mf.acceleration import accelerate_archive, plot_search
     from elmo_mf.cli._accelerate_report import print_result

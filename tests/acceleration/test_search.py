@@ -225,6 +225,7 @@ def test_errors(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copy(archives(TAGGER), "model.tar.gz")
+    capfd.readouterr()  # of the training
     options = [option.replace("model.tar.gz", "model.tar.gz") for option in options]
     assert (
         main(["accelerate", "model.tar.gz", *(["--out", "fast.tar.gz"] if "--out" not in options else []), *options])
