@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from docs.tables.compression import board, board_records, elsewhere, reports
+from docs.tables.compression import board, board_records, elsewhere, reports, sized_encoders
 from docs.tables.page import DOCS, read_json
 from docs.tables.performance import Case, Column, bench, short_label
 
@@ -31,13 +31,13 @@ _SVD, _RANDOM = "svd all rank 32", "random all rank 32"
 def claims() -> Iterator[tuple[str, Claims]]:
     """Yield pairs of a page below `docs` and a function of texts that it must contain."""
     pages: dict[str, list[Claims]] = {
-        "../README.md": [_probed],
+        "../README.md": [_probed, _sizes_in_short],
         "encoder.md": [_embedded],
         "factorization.md": [_what_to_choose],
         "language-models.md": [_language_in_short],
         "how-to.md": [_accelerated, _precisions_in_short],
         "sweeps.md": [_processors, _processors_in_short, _sweeps],
-        "compression.md": [_errors, _allocation, _scores, _language, _elmo, _cells, _highways, _longer],
+        "compression.md": [_errors, _allocation, _scores, _language, _sizes, _elmo, _cells, _highways, _longer],
         "performance.md": [_limits, _precisions, _memory, _gpu, _gpu_in_short, _pretraining],
     }
     for page, functions in pages.items():
@@ -283,6 +283,44 @@ def _scores() -> Iterator[str]:
     alone = [lost[f"{method} all rank 32"] for method in ("prune", "whitened_svd", "svd", "semi_nmf", "random")]
     assert min(alone) == alone[0]
     yield f"alone at rank 16 it costs {lost['svd projection rank 16']:.1f} points"
+
+
+def _sizes() -> Iterator[str]:
+    """Yield what is said of encoders at equal bytes."""
+    dense = board("wikitext2-bilm", "base")["dense"]["score"]
+    found = {(one.label, one.dtype, one.share): one for one in sized_encoders()}
+    more = {key: 100 * (one.perplexity / dense - 1) for key, one in found.items()}
+    by_loss = {(dtype, share): one for (label, dtype, share), one in found.items() if label == "`kfac_svd`"}
+    yield f"In int8 dense loses nothing, in int4 {more['dense', 'int4', 1 / 4]:.1f} %"
+    quarter, eighth = (100 * (by_loss["int8", share].perplexity / dense - 1) for share in (1 / 4, 1 / 8))
+    yield f"perplexity rises by {quarter:.1f} %, and in a sixteenth by {eighth:.1f} %"
+    best = [min((value, key[1]) for key, value in more.items() if key[2] == share) for share in (1 / 16, 1 / 32)]
+    assert all(dtype == "int4" for _, dtype in best)
+    yield "by {:.0f} %, and in a thirty-second by {:.0f} %".format(*(value for value, _ in best))
+    for share, text in ((1 / 8, "an eighth"), (1 / 16, "a sixteenth")):
+        rival = found["`whitened_svd`", "int8", share].perplexity
+        yield f"{by_loss['int8', share].perplexity:.1f} instead of {rival:.1f} at {text}"
+    small, scratch = by_loss["int4", 1 / 32], found["trained from scratch", "float16", 1 / 4]
+    assert abs(small.perplexity / scratch.perplexity - 1) < 0.01
+    yield f"in {scratch.megabytes:.2f} MB has {scratch.perplexity:.1f}"
+    yield f"`base` in {small.megabytes:.2f} MB {small.perplexity:.1f}"
+    yield "{:.1f} instead of {:.1f}, and {:.1f} instead of {:.1f}".format(
+        *(value for one in (by_loss["int8", 1 / 8], small) for value in (one.perplexity, one.general))
+    )
+    lost = [-100 * one.probe["difference"] for one in (by_loss["int4", 1 / 8], small)]
+    yield f"{lost[0]:.1f} points at an eighth, and {lost[1]:.1f} at a thirty-second"
+    yield f"loses at most {max(-100 * one.snli['difference'] for one in found.values() if one.snli):.1f} points"
+
+
+def _sizes_in_short() -> Iterator[str]:
+    found = {(one.label, one.dtype, one.share): one for one in sized_encoders()}
+    dense = board("wikitext2-bilm", "base")["dense"]["score"]
+    quarter, eighth = (100 * (found["`kfac_svd`", "int8", s].perplexity / dense - 1) for s in (1 / 4, 1 / 8))
+    yield f"it has [{quarter:.1f} % more perplexity](docs/compression.md#at-equal-bytes) with an eighth of the bytes"
+    yield f"and {eighth:.1f} % with a sixteenth"
+    scratch, small = found["trained from scratch", "float16", 1 / 4], found["`kfac_svd`", "int4", 1 / 32]
+    assert abs(scratch.perplexity / small.perplexity - 1) < 0.01 and round(scratch.megabytes / small.megabytes) == 8
+    yield "takes eight times the bytes of a compressed one of the same perplexity"
 
 
 def _language() -> Iterator[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
+from math import log2
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from docs.tables.page import DOCS, Rows, Tables, read_json
 from elmo_mf.leaderboard import Board, boards, outputs_of, records_of
 from elmo_mf.records import Record
 from elmo_mf.records.compression import parse_compression
-from elmo_mf.records.identity import EncoderIdentity
+from elmo_mf.records.identity import STORED_TYPES, EncoderIdentity
 from elmo_mf.records.labels import encoder_names
 
 Row = dict[str, Any]
@@ -76,7 +78,7 @@ def _scores() -> Rows:
         "syntax probe": board("syntax-probe", "base"),
     }
     probe, bilm = columns["syntax probe"], board("wikitext2-bilm", "base")
-    compressed = (row for row in probe.values() if row["compressed"])
+    compressed = (row for row in probe.values() if row["compressed"] and not _counts_bytes(str(row["encoder"])))
     body = []
     for row in (probe["dense"], *sorted(compressed, key=lambda row: (-row["megabytes"], -row["score"]))):
         name = row["encoder"]
@@ -87,6 +89,113 @@ def _scores() -> Rows:
         label = name if name == "dense" else f"`{name}`"
         body.append([label, f"{row['megabytes']:.2f}", f"{row['parameters']:,.0f}", *scores, perplexity, times])
     return [["", "MB", "parameters", *columns, "perplexity", "times as fast, batch 1 / 32"], *body]
+
+
+_DENSE_IN_FLOAT16 = 2 * 2_959_360  # bytes of the larger embedded ELMo's biLSTM
+
+
+@dataclass(frozen=True)
+class SizedEncoder:
+    """An encoder of the comparison at equal bytes, with its rows on the boards.
+
+    Attributes:
+        label: What it is, for people.
+        dtype: Type in which it is stored.
+        megabytes: Megabytes of its biLSTM.
+        cells: Its number of memory cells.
+        perplexity: Its row as a language model.
+        general: Perplexity of the same, calibrated on the included text; None if there is none.
+        probe: Its row on the board of the probe of syntax.
+        snli: Its row on the board of SNLI; None if there is none.
+    """
+
+    label: str
+    dtype: str
+    megabytes: float
+    cells: int
+    perplexity: float
+    general: float | None
+    probe: Row
+    snli: Row | None
+
+    @property
+    def share(self) -> float:
+        """The power of two that is closest to its share of the bytes in float16."""
+        return float(2 ** round(log2(1e6 * self.megabytes / _DENSE_IN_FLOAT16)))
+
+
+@cache
+def sized_encoders() -> tuple[SizedEncoder, ...]:
+    """Return the encoders of the comparison at equal bytes, by falling size and rising perplexity."""
+    bilm, probe, snli = (_by_identity(*key) for key in (("wikitext2-bilm",), ("syntax-probe",), ("snli", "swapped")))
+    found = []
+    for key, (record, row) in bilm.items():
+        compression = record.run.compression
+        in_bytes = compression is not None and compression.budget is not None and compression.budget.bytes is not None
+        calibrated = compression is not None and compression.calibration is not None
+        rounded = compression is None and record.run.baseline is None and record.run.precision is not None
+        if not (rounded or (in_bytes and calibrated) or record.run.baseline == "smaller"):
+            continue
+        label, dtype, cells = _described(record)
+        assert record.size is not None
+        stored = 2 * record.size.lstm_parameters if record.run.baseline else record.size.lstm_bytes
+        general = bilm.get(_key(record, {"calibration": None})) if calibrated else None
+        found.append(
+            SizedEncoder(
+                label, dtype, stored / 1e6, cells, row["score"], None if general is None else general[1]["score"],
+                probe[key][1], snli[key][1] if key in snli else None,
+            )
+        )  # fmt: skip
+    return tuple(sorted(found, key=lambda one: (-one.share, one.perplexity)))
+
+
+def _described(record: Record) -> tuple[str, str, int]:
+    """What an encoder is, the type in which it is stored, and its number of memory cells."""
+    if record.run.baseline == "smaller":
+        return "trained from scratch", "float16", 320
+    label = "dense" if record.run.compression is None else f"`{record.run.compression.method}`"
+    cells = next((one.shape[1] for one in record.matrices if one.target == "projection"), 640)
+    return label, STORED_TYPES[record.run.precision], cells
+
+
+def _by_identity(task: str, view: str = "retrained") -> dict[str, tuple[Record, Row]]:
+    """Return a record and the row of each encoder of the larger embedded ELMo, whatever its name on that board is."""
+    rows = {}
+    for name, row in board(task, "base", view).items():
+        record = board_records(task, "base", name, view)[0]
+        rows[_key(record)] = record, row
+    return rows
+
+
+def _key(record: Record, changes: Mapping[str, object] | None = None) -> str:
+    """What distinguishes an encoder on all boards, with changes of its compression."""
+    run = record.run
+    compression = None if run.compression is None else run.compression.model_copy(update=changes).to_dict()
+    return f"{compression} {run.precision} {run.baseline}"
+
+
+def _sizes() -> Rows:
+    """Compare encoders at equal bytes of the biLSTM: perplexity, probe, trained models, and speed."""
+    dense, body = board("wikitext2-bilm", "base")["dense"]["score"], []
+    for one in sized_encoders():
+        times = " / ".join(f"{one.probe[f'encoder_{batch}_original']:.1f}" for batch in (1, 32))
+        body.append([
+            f"1/{1 / one.share:.0f}", f"{one.megabytes:.2f}", one.label, one.dtype, f"{one.cells}",
+            f"{one.perplexity:.1f} ({one.perplexity / dense - 1:+z.1%})",
+            "" if one.general is None else f"{one.general:.1f}",
+            _difference(one.probe), "" if one.snli is None else _difference(one.snli), times,
+        ])  # fmt: skip
+    head = [
+        "of the bytes", "MB", "encoder", "stored as", "cells", "perplexity", "with the included text", "syntax probe",
+        "SNLI accuracy", "times as fast, batch 1 / 32",
+    ]  # fmt: skip
+    return [head, *body]
+
+
+def _counts_bytes(encoder: str) -> bool:
+    """Whether an encoder of the probe's board belongs to the comparison at equal bytes alone."""
+    compression = board_records("syntax-probe", "base", encoder)[0].run.compression
+    return compression is not None and compression.budget is not None and compression.budget.bytes is not None
 
 
 def _difference(row: Row) -> str:
@@ -312,6 +421,7 @@ def _more(rows: dict[str, Row], name: str) -> str:
 TABLES: Tables = {
     "errors": _errors,
     "scores": _scores,
+    "sizes": _sizes,
     "ptb": lambda: _language("ptb"),
     "wikitext2": lambda: _language("wikitext2"),
     "tuned": _tuned,

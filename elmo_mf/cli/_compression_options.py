@@ -32,8 +32,9 @@ class CompressionOptions:
     budget: Annotated[
         str | None,
         Option(
-            help="Size of the whole biLSTM, instead of a rank: a number of parameters, bytes=N, in the type that "
-            "is written, multiply_adds=N per token, or a percentage of the dense parameters, such as 10%."
+            help="Size of the whole biLSTM, instead of a rank: a number of parameters, bytes=N (of --dtype if there is "
+            "that option, else of float32), multiply_adds=N per token, or a percentage of the dense parameters, such "
+            "as 10%."
         ),
     ] = None
     allocation: Annotated[

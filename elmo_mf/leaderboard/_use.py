@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from typing import Any
+
 from elmo_mf.leaderboard.aggregate import Board, Row
 from elmo_mf.records.command_line import compress_command
-from elmo_mf.records.compression import Compression, StoredType
+from elmo_mf.records.compression import CELL_METHOD, Compression, StoredType
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+_TEXT, _GRADIENTS = "text.txt", "gradients.hdf5"
+_LANGUAGE_MODEL = "wikitext2-bilm"  # the task of an ELMo's own loss
 
 
 def use_of(row: Row, board: Board) -> str:
@@ -17,8 +25,8 @@ def use_of(row: Row, board: Board) -> str:
     elif row.compression is not None:
         include = "" if row.identity.method_file is None else " --include FILE"  # whose path no record has
         parts.append(_compress(row.compression, row.identity.task_gradients, _dtype(row), board) + include)
-    elif row.identity.precision == "int4":
-        parts.append(compress_command(None, "int4"))
+    elif _dtype(row) != "float32":
+        parts.append(compress_command(None, _dtype(row)))
     if row.identity.tuning is not None:
         epochs = row.identity.tuning.epochs
         parts.append(f"then fine-tuning for {epochs} epoch{'' if epochs == 1 else 's'}")
@@ -34,10 +42,21 @@ def _dtype(row: Row) -> StoredType:
 
 
 def _compress(compression: Compression, task_gradients: bool, dtype: StoredType, board: Board) -> str:
-    """Return the command that compresses, after the one for the gradients that a sweep computes itself."""
-    if not task_gradients:
-        return compress_command(compression, dtype)
-    file, data = "gradients.hdf5", "" if board.first.data in ("demo", board.task) else " --data data"
-    with_file = compression.model_copy(update={"gradients": file})
-    first = f"elmo-mf gradients {board.task} {file}{data} --options options.json --weights weights.hdf5"
-    return f"{first} && {compress_command(with_file, dtype)}"
+    """Return the command that compresses, after the one for gradients of the task or of the ELMo's own loss."""
+    of_own_loss = compression.method == CELL_METHOD or compression.cells is not None
+    named = compression.model_copy(update=dict(_files(compression)))
+    if not task_gradients and not (of_own_loss and compression.gradients):
+        return compress_command(named, dtype)
+    task = board.task if task_gradients else _LANGUAGE_MODEL
+    data = "" if board.first.data in ("demo", board.task) else " --data data"
+    first = f"elmo-mf gradients {task} {_GRADIENTS}{data} --options options.json --weights weights.hdf5"
+    return f"{first} && {compress_command(named.model_copy(update={'gradients': _GRADIENTS}), dtype)}"
+
+
+def _files(compression: Compression) -> Iterator[tuple[str, Any]]:
+    """Yield names for files of which a record has the hashes alone."""
+    for field, name in (("calibration", _TEXT), ("gradients", _GRADIENTS)):
+        if _HASH.fullmatch(getattr(compression, field) or ""):
+            yield field, name
+    if compression.distill is not None and _HASH.fullmatch(compression.distill.text):
+        yield "distill", compression.distill.model_copy(update={"text": _TEXT})

@@ -326,6 +326,22 @@ def test_what_is_taken_is_the_fastest_that_is_not_inferior(tmp_path: Path) -> No
     assert compress == f"elmo-mf compress options.json weights.hdf5 {options} --gradients gradients.hdf5 --out small"
 
 
+def test_commands_name_files_of_which_records_have_the_hashes(tmp_path: Path) -> None:
+    task = _Task()
+    by_loss = {"method": "kfac_svd", "gradients": "a" * 64, "calibration": "b" * 64}
+    distilled = {"method": "whitened_svd", "distill": {"text": "c" * 64, "steps": 9}}
+    runs = ({"compression": {"rank": 8, "targets": ["input"]} | keys} for keys in (by_loss, distilled))
+    compressed = [task.entry(8, 0.68, run=run) for run in runs]
+    board = _board(tmp_path, *_encoders(task, {None: 0.70}, 1), *compressed)
+    uses = {row.method: use_of(row, board) for row in board.rows if row.compression is not None}
+    gradients, compress = uses["kfac_svd"].split(" && ")
+    files = "--data data --options options.json --weights weights.hdf5"
+    assert gradients == f"elmo-mf gradients wikitext2-bilm gradients.hdf5 {files}"
+    assert "--calibration text.txt --gradients gradients.hdf5 --out small" in compress
+    assert "--distill text.txt --distill-steps 9" in uses["whitened_svd"]
+    assert not any(64 * letter in use for use in uses.values() for letter in "abc")
+
+
 def test_int8_is_judged_like_a_compressed_encoder(tmp_path: Path) -> None:
     task = _Task()
     entries = _encoders(task, {None: 0.70}, 3)
@@ -334,7 +350,8 @@ def test_int8_is_judged_like_a_compressed_encoder(tmp_path: Path) -> None:
     assert (row.verdict, row.compressed, row.method) == ("equivalent", True, "int8")
     entries += [_baseline(task, "no-encoder", 0.4, seed) for seed in (1, 2, 3)]
     (chosen, *_) = recommendations(_board(tmp_path / "checked", *entries, margin=2))
-    assert chosen.use == "precision: 'int8'"
+    rounded = "elmo-mf compress options.json weights.hdf5 --dtype int8 --out small"
+    assert chosen.use == f"{rounded}, precision: 'int8'"
     entries += [task.entry(8, 0.70, seed, run={"precision": "int8"}) for seed in (1, 2, 3)]
     board = _board(tmp_path / "factors", *entries)
     factors = _row(board, "svd all rank 8 in int8")
