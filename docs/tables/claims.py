@@ -316,7 +316,8 @@ def _sizes_in_short() -> Iterator[str]:
     found = {(one.label, one.dtype, one.share): one for one in sized_encoders()}
     dense = board("wikitext2-bilm", "base")["dense"]["score"]
     quarter, eighth = (100 * (found["`kfac_svd`", "int8", s].perplexity / dense - 1) for s in (1 / 4, 1 / 8))
-    yield f"it has [{quarter:.1f} % more perplexity](docs/compression.md#at-equal-bytes) with an eighth of the bytes"
+    link = "(docs/compression.md#at-equal-bytes)"
+    yield f"this ELMo has [{quarter:.1f} % more perplexity]{link} with an eighth of the bytes"
     yield f"and {eighth:.1f} % with a sixteenth"
     scratch, small = found["trained from scratch", "float16", 1 / 4], found["`kfac_svd`", "int4", 1 / 32]
     assert abs(scratch.perplexity / small.perplexity - 1) < 0.01 and round(scratch.megabytes / small.megabytes) == 8

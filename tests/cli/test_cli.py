@@ -17,7 +17,7 @@ import typer
 from allennlp.modules.elmo import _ElmoBiLm, batch_to_ids
 
 from elmo_mf import Bilm, Compression, __version__
-from elmo_mf.cli.main import app, main
+from elmo_mf.cli.main import app, command_line, main
 from elmo_mf.compression import method_names, size_report
 from elmo_mf.experiments.executors import LocalExecutor
 from elmo_mf.resources import published_recommendations
@@ -552,8 +552,10 @@ def test_lists_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_completion_and_exit_codes_are_told(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
+    request.addfinalizer(command_line.cache_clear)
+    command_line.cache_clear()  # how a shell is named is decided when the commands are built
     monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")  # tests may run without a shell
     assert _run("--show-completion", "bash") == 0
     assert "complete -o default -F _elmo_mf_completion elmo-mf" in capsys.readouterr().out

@@ -100,6 +100,7 @@ def test_kinds_of_budget() -> None:
         assert 0.9 * limit < getattr(size, quantity) <= limit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("targets", ["joint+projection", "all", "input+projection"])
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int8", "int4"])
 @pytest.mark.parametrize("how", [{}, {"highway_rank": "budget"}, {"granularity": "gate"}], ids=str)

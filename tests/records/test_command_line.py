@@ -43,7 +43,7 @@ def _parsed(words: list[str]) -> Compression | None:
         {"method": "whitened_svd", "rank": 2, "targets": "input", "inputs": "compressed"},
         {"highway_rank": 64},
         {"cells": 480, "gradients": "g.hdf5"},
-        {"cells": 480, "highway_rank": 64},
+        {"cells": 480, "highway_rank": 64, "gradients": "g.hdf5"},
         {"method": "kfac_svd", "budget": {"share": 0.25}, "targets": "joint", "cells": 480, "gradients": "g.hdf5"},
         {"method": "kfac_svd", "budget": {"bytes": 10**6}, "targets": "all", "cells": "budget", "gradients": "g.hdf5"},
     ],
