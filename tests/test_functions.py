@@ -52,6 +52,10 @@ def test_keys_of_sweeps_are_typed() -> None:
             lambda: accelerate_archive("x", "y", search=SearchSettings(__file__, calibration="gone")),
             "calibration: found gone",
         ),
+        (
+            lambda: accelerate_archive("x", "y", search=SearchSettings(__file__, calibration=Path(__file__).parent)),
+            "calibration: found the folder",
+        ),
         (lambda: accelerate_archive("x", "y", search=SearchSettings(__file__, batch=2)), "batch: found 2"),
         (lambda: compress_checkpoint("weights/demo", out="x"), "compression: found none"),
         (lambda: compress_checkpoint("weights/demo", out="x", dtype="int7"), "dtype: found int7"),

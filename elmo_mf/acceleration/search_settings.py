@@ -46,6 +46,8 @@ class SearchSettings:
             path = getattr(self, name)
             if path is not None and not Path(path).exists():
                 raise InputError(name, f"found {path}, which does not exist, expected a file")
+            if name in ("text", "calibration") and path is not None and Path(path).is_dir():
+                raise InputError(name, f"found the folder {path}, expected a file")
 
 
 def search_folder(out: Path) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 from elmo_mf.leaderboard.aggregate import Board, Row
 from elmo_mf.records.command_line import compress_command
 from elmo_mf.records.compression import CELL_METHOD, Compression, StoredType
+from elmo_mf.records.identity import products_of
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _TEXT, _GRADIENTS = "text.txt", "gradients.hdf5"
@@ -31,8 +32,7 @@ def use_of(row: Row, board: Board) -> str:
         epochs = row.identity.tuning.epochs
         parts.append(f"then fine-tuning for {epochs} epoch{'' if epochs == 1 else 's'}")
     if row.identity.precision is not None:
-        products = "int8" if row.identity.precision == "int4" else row.identity.precision
-        parts.append(f"precision: '{products}'")
+        parts.append(f"precision: '{products_of(row.identity.precision)}'")
     return ", ".join(parts)
 
 

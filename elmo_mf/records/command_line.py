@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import shlex
 
-from elmo_mf.records.compression import Budget, Compression, StoredType
+from elmo_mf.records.compression import FLOAT_BYTES, Budget, Compression, StoredType
 from elmo_mf.records.labels import targets_label
-
-_BYTES = {"float32": 4, "float16": 2}  # of a parameter
 
 
 def compress_options(compression: Compression, dtype: StoredType = "float32") -> list[str]:
@@ -67,8 +65,8 @@ def _rank(compression: Compression) -> str:
 
 def _budget(budget: Budget, dtype: StoredType) -> str:
     """The value of --budget, whose bytes are those of the type that is written."""
-    if budget.bytes is not None and dtype != budget.dtype and budget.dtype in _BYTES:
-        return str(budget.bytes // _BYTES[budget.dtype])
+    if budget.bytes is not None and dtype != budget.dtype and budget.dtype in FLOAT_BYTES:
+        return str(budget.bytes // FLOAT_BYTES[budget.dtype])
     if budget.kind == "share":
         return f"{100 * budget.amount:.12g}%"
     return f"{budget.amount}" if budget.kind == "parameters" else f"{budget.kind}={budget.amount}"

@@ -23,6 +23,8 @@ StoredType: TypeAlias = Literal["float32", "float16", "int8", "int4"]
 
 ALL_TARGETS: tuple[Target, ...] = ("input", "recurrent", "projection")
 """What the target set "all" stands for."""
+FLOAT_BYTES: dict[StoredType, int] = {"float32": 4, "float16": 2}
+"""Bytes of each parameter in the types that need no scales."""
 HIGHWAY_METHOD = "whitened_svd"
 """The method that factorizes highway layers."""
 CELL_METHOD = "kfac_svd"

@@ -113,6 +113,11 @@ STORED_TYPES: dict[Precision | None, StoredType] = {
 """Type in which the weights of each precision are stored."""
 
 
+def products_of(precision: Precision) -> Literal["bfloat16", "int8"]:
+    """Return the precision of the products with weights of a precision."""
+    return "int8" if precision == "int4" else precision
+
+
 def precision_of(dtype: StoredType) -> Precision | None:
     """Return the precision whose weights are stored in a type; None for float32."""
     return next(precision for precision, stored in STORED_TYPES.items() if stored == dtype)

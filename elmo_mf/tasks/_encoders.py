@@ -26,7 +26,7 @@ from elmo_mf.experiments import MAX_JSON_BYTES, Workspace, last_names
 from elmo_mf.io.reading import read_bytes
 from elmo_mf.io.validation import validated_json
 from elmo_mf.records.base_model import Data, Number, PositiveInt
-from elmo_mf.records.identity import STORED_TYPES, EncoderIdentity, unless_first
+from elmo_mf.records.identity import STORED_TYPES, EncoderIdentity, products_of, unless_first
 from elmo_mf.records.record import ActivationError, ElmoInfo, HighwayLayer, Latency, LstmMatrix, Size
 from elmo_mf.records.run import Run
 from elmo_mf.tasks import _shuffled
@@ -85,7 +85,7 @@ def encoder_of(spec: SweepSpec, run: Run, workspace: Workspace, gradients: TaskG
         files = spec.smaller_files()
         return Encoder(str(files.options), str(files.weights))
     if run.compression is None and run.identity.baseline != "shuffled" and precision != "int4":
-        return Encoder(spec.options, spec.weights, precision=product_precision(run))
+        return Encoder(spec.options, spec.weights, precision=_products(run))
 
     def make(folder: Path) -> None:
         if run.compression is not None:
@@ -95,13 +95,12 @@ def encoder_of(spec: SweepSpec, run: Run, workspace: Workspace, gradients: TaskG
         else:
             _shuffle(spec, folder)
 
-    return replace(workspace.cache.load("encoders", run.encoder_id[:32], make, _read), precision=product_precision(run))
+    return replace(workspace.cache.load("encoders", run.encoder_id[:32], make, _read), precision=_products(run))
 
 
-def product_precision(run: Run) -> Precision:
-    """Return the precision of the products of a run's encoder."""
+def _products(run: Run) -> Precision:
     precision = run.identity.precision
-    return "float32" if precision is None else "int8" if precision == "int4" else precision
+    return "float32" if precision is None else products_of(precision)
 
 
 def measured_encoder(

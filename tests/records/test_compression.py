@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from elmo_mf.bilm import weights
+from elmo_mf.bilm.checkpoint import DTYPES
 from elmo_mf.errors import InputError
 from elmo_mf.records.compression import (
     ALL_TARGETS,
@@ -18,6 +19,7 @@ from elmo_mf.records.compression import (
     Direction,
     Distillation,
     FineTuning,
+    StoredType,
     Target,
     parse_compression,
 )
@@ -199,3 +201,7 @@ def test_cells_alone() -> None:
     ):
         with pytest.raises(InputError, match=rf"^compression\.{message}"):
             parse_compression({"cells": 480} | keys)
+
+
+def test_a_budget_names_the_types_of_checkpoints() -> None:
+    assert set(get_args(StoredType)) == set(DTYPES)

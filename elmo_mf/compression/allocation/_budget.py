@@ -19,12 +19,11 @@ from elmo_mf.compression.matrix_reference import (
     matrix_references,
 )
 from elmo_mf.errors import InputError
-from elmo_mf.records.compression import Budget, Compression
+from elmo_mf.records.compression import FLOAT_BYTES, Budget, Compression
 
 Reference = MatrixReference | HighwayReference
 R = TypeVar("R", MatrixReference, Reference)
 
-_BYTES = {"float32": 4, "float16": 2}  # of each parameter; rounded matrices have scales too
 _MOST_PARAMETERS = 2  # in a byte
 _ZERO = np.float32(0)
 
@@ -146,11 +145,11 @@ def ranks_within(weights: BilmWeights, compression: Compression, candidates: Map
 
 def _is_exact(budget: Budget) -> bool:
     """Whether each parameter takes the same."""
-    return budget.kind != "bytes" or budget.dtype in _BYTES
+    return budget.kind != "bytes" or budget.dtype in FLOAT_BYTES
 
 
 def _parameter_size(budget: Budget) -> int:
-    return _BYTES[budget.dtype] if budget.kind == "bytes" else 1
+    return FLOAT_BYTES[budget.dtype] if budget.kind == "bytes" else 1
 
 
 def _references(weights: BilmWeights, compression: Compression) -> list[Reference]:
