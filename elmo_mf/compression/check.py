@@ -90,7 +90,7 @@ def _check_saves(smaller: BilmWeights, compression: Compression, cells: int) -> 
         return
     room = BudgetRoom.of(smaller, compression)
     if not room.saves:
-        found, expected = f"{room.amount:,} {room.unit}", f"fewer than the {room.dense:,} with {cells} cells"
+        found, expected = f"{room.amount:,} {room.unit}", f"fewer than {room.dense:,}, the size with {cells} cells"
         raise InputError("compression.budget", f"found {found}, expected {expected}")
 
 
