@@ -302,8 +302,8 @@ def _sizes() -> Iterator[str]:
         yield f"{by_loss['int8', share].perplexity:.1f} instead of {rival:.1f} at {text}"
     small, scratch = by_loss["int4", 1 / 32], found["trained from scratch", "float16", 1 / 4]
     assert abs(small.perplexity / scratch.perplexity - 1) < 0.01
-    yield f"in {scratch.megabytes:.2f} MB has {scratch.perplexity:.1f}"
-    yield f"`base` in {small.megabytes:.2f} MB {small.perplexity:.1f}"
+    yield f"has a perplexity of {scratch.perplexity:.1f}, stored in {scratch.megabytes:.2f} MB"
+    yield f"`base` in {small.megabytes:.2f} MB has {small.perplexity:.1f}"
     yield "{:.1f} instead of {:.1f}, and {:.1f} instead of {:.1f}".format(
         *(value for one in (by_loss["int8", 1 / 8], small) for value in (one.perplexity, one.general))
     )
