@@ -99,8 +99,6 @@ def _each() -> list[dict[str, Any]]:
 def test_every_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """Hostile records are left out with a warning, or shown as text in every format and on the terminal."""
     monkeypatch.setattr("elmo_mf.leaderboard.readme.write_figures", lambda *_: None)
-    monkeypatch.setattr("elmo_mf.leaderboard.page._write_page.libraries", lambda: dict.fromkeys(
-        ("plot_script", "table_script", "table_style"), ""))  # fmt: skip
     dense = [_dense(seed) for seed in range(200)]
     folder, one_setting = write(tmp_path / "all", [*dense, *_each()]), write(tmp_path / "one", [*dense, full()])
     assert 20 < len([1 for one in RecordStore(folder).records() if one.run.compression]) < len(_each())
