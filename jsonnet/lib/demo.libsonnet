@@ -37,7 +37,7 @@ local language_model = {
     dropouts: [0.2, 0.1, 0],
     integrator_dropout: 0.1,
     batches: { type: 'bucket', batch_size: 32, sorting_keys: ['tokens'] },
-    trainer: { num_epochs: 12, patience: 4, grad_norm: 5.0, optimizer: { type: 'adam', lr: 0.002 } },
+    trainer: { num_epochs: 8, patience: 4, grad_norm: 5.0, optimizer: { type: 'adam', lr: 0.002 } },
   },
   snli: {
     glove: null,
@@ -59,8 +59,8 @@ local language_model = {
     },
     batches: { type: 'bucket', batch_size: 32, sorting_keys: ['premise', 'hypothesis'] },
     trainer: {
-      num_epochs: 8,
-      patience: 4,
+      num_epochs: 4,
+      patience: 2,
       grad_norm: 10.0,
       optimizer: { type: 'adam', lr: 0.001 },
       learning_rate_scheduler: { type: 'reduce_on_plateau', factor: 0.5, mode: 'max', patience: 1 },
@@ -78,7 +78,7 @@ local language_model = {
     dropout: 0.1,
     mask_lstms: false,
     batches: { type: 'bucket', batch_size: 16, sorting_keys: ['passage', 'question'] },
-    trainer: { num_epochs: 10, patience: 5, grad_norm: 5.0, optimizer: { type: 'adam', lr: 0.002 } },
+    trainer: { num_epochs: 4, patience: 2, grad_norm: 5.0, optimizer: { type: 'adam', lr: 0.002 } },
   },
   ptb: language_model,
   wikitext2: language_model,
