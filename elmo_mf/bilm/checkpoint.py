@@ -102,6 +102,25 @@ def _cnn_shapes(cnn: CharCnnOptions, n_characters: int, p: int) -> dict[str, tup
     return shapes | {f"{_PROJECTION}/W_proj": (n, p), f"{_PROJECTION}/b_proj": (p,)}
 
 
+def zero_weights(options: BilmOptions) -> BilmWeights:
+    """Return zeros, which take no memory, in the shapes of a dense ELMo: for checks before its weights are read.
+
+    Args:
+        options: Sizes.
+    """
+    n, p = options.lstm.dim, options.lstm.projection_dim
+    shapes: dict[Target, tuple[int, ...]] = {
+        "input": (GATES * n, p), "recurrent": (GATES * n, p), "projection": (p, n)
+    }  # fmt: skip
+    lstm = LstmWeights({target: _zeros(shape) for target, shape in shapes.items()}, _zeros((GATES * n,)))
+    token_layer = {name: _zeros(shape) for name, shape in _layout(options).shapes().items()}
+    return BilmWeights(token_layer, dict.fromkeys(itertools.product((0, 1), range(options.lstm.n_layers)), lstm))
+
+
+def _zeros(shape: tuple[int, ...]) -> Array:
+    return np.broadcast_to(np.float32(0), shape)
+
+
 def cell_group(direction: int, layer: int) -> str:
     """Return the HDF5 group of one layer's LSTM.
 
@@ -227,6 +246,10 @@ class _Layout(ABC):
         self.options = options
 
     @abstractmethod
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every dataset of a dense token layer."""
+
+    @abstractmethod
     def names(self) -> Iterator[str]:
         """Every dataset that the token layer may have."""
 
@@ -284,11 +307,14 @@ class _WordTableLayout(_Layout):
         super().__init__(options)
         self.n_words = n_words
 
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {_TABLE: (self.n_words, self.options.lstm.projection_dim)}
+
     def names(self) -> Iterator[str]:
         yield _TABLE
 
     def read(self, reader: _Reader) -> dict[str, Array]:
-        return {_TABLE: reader.read(_TABLE, (self.n_words, self.options.lstm.projection_dim))}
+        return {name: reader.read(name, shape) for name, shape in self.shapes().items()}
 
     def vocabulary(self, weights: Path, given: Path | None) -> Vocabulary:
         return _words(weights, given, self.n_words, read_vocabulary, "a word-level ELMo")

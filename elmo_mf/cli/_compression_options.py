@@ -15,6 +15,7 @@ from elmo_mf.cli._option_names import COMPRESSION
 from elmo_mf.errors import InputError
 
 if TYPE_CHECKING:
+    from elmo_mf.bilm.checkpoint_files import CheckpointFiles
     from elmo_mf.records import Compression
 
 _DISTILL_STEPS = 1000
@@ -98,6 +99,20 @@ class CompressionOptions:
         for option in (COMPRESSION[f"compression.{name}"] for name in given):
             raise InputError(f"{option} requires --rank or --budget")
         return read_compression(more) if alone else None
+
+    def compression_of(self, files: CheckpointFiles) -> Compression | None:
+        """Return the compression of an ELMo, or None if no option asks for one.
+
+        Raises:
+            InputError: See `compression`; or the options of the ELMo cannot be read, or say that it does not fit.
+        """
+        from elmo_mf.bilm.options import BilmOptions
+        from elmo_mf.compression import check_against_options
+
+        compression = self.compression()
+        if compression is not None:
+            check_against_options(BilmOptions.from_file(files.options), compression)
+        return compression
 
     def option_names(self) -> Mapping[str, str]:
         """Map keys of a compression to the options that set them."""

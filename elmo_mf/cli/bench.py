@@ -140,10 +140,13 @@ def bench(
     check_installed("allennlp")
     from elmo_mf.bench import published_options
     from elmo_mf.bilm.choices import PRECISIONS
+    from elmo_mf.bilm.options import BilmOptions
+    from elmo_mf.compression import check_against_options
 
     given, compressions = encoders.given(), encoders.compressions()
-    if given is None:
-        published_options(encoders.size)
+    options = published_options(encoders.size) if given is None else BilmOptions.from_file(given.options)
+    for compression in compressions:
+        check_against_options(options, compression)
     inputs = () if given is None else given.inputs
     precisions = choices("--precisions", encoders.precisions, PRECISIONS)
     if json_file is not None:

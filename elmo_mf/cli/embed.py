@@ -164,7 +164,8 @@ def embed(
 
     output = the_output(output, out)
     check_texts([text] if not (fasta or vocabulary) else [])
-    settings, files, compression = vectors.settings(), elmo.files(), compress.compression()
+    settings, files = vectors.settings(), elmo.files()
+    compression = compress.compression_of(files)
     check_output("OUTPUT", output, inputs=[text, *files.inputs, known.token_embeddings, known.token_vocabulary])
     check_new(output)
     from elmo_mf.compression import encoder_identity

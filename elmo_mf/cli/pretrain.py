@@ -143,6 +143,10 @@ def pretrain(
         compression=low_rank.keys(settings.dtype),
         architecture=architecture,
     )
+    if settings.compression is not None:
+        from elmo_mf.compression import check_against_options, read_compression
+
+        check_against_options(settings.options(), read_compression(settings.compression))
     inputs = [*train, *valid, options, vocabulary, *(start.files.values() if start else ())]
     check_folder("--out", out, (*_FILES, _CHECKPOINT), inputs)
     if not (out / _CHECKPOINT).exists():  # otherwise the run in the folder is resumed

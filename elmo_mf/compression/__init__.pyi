@@ -15,7 +15,13 @@ from .apply import (
     reads_text,
 )
 from .cells import remove_cells
-from .check import check_compression, check_gradients, needs_output_covariance, takes_gradients
+from .check import (
+    check_against_options,
+    check_compression,
+    check_gradients,
+    needs_output_covariance,
+    takes_gradients,
+)
 from .file_hashes import with_file_hashes, with_history
 from .matrix_reference import break_even_rank, matrix_references
 from .methods.base import (
@@ -46,6 +52,7 @@ __all__ = [
     "Source",
     "activation_error",
     "break_even_rank",
+    "check_against_options",
     "check_compression",
     "check_gradients",
     "compress",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from elmo_mf.bilm.checkpoint import zero_weights
+from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.weights import BilmWeights
 from elmo_mf.compression._cell_checks import after_removal, cell_counts, check_cells, check_removable, shapes_with_cells
 from elmo_mf.compression._highways import check_highways
@@ -45,6 +47,22 @@ def check_compression(weights: BilmWeights, compression: Compression, language_m
         _check_saves(smaller, rest, compression.cells)
     else:
         _check_sizes(weights, compression)
+
+
+def check_against_options(options: BilmOptions, compression: Compression) -> None:
+    """Raise the errors of `check_compression` that follow from an ELMo's sizes, before its weights are read.
+
+    An ELMo that has been compressed before is not checked, because its options do not have the shapes of its factors.
+
+    Args:
+        options: Options of the ELMo.
+        compression: What to factorize.
+
+    Raises:
+        InputError: See `check_compression`.
+    """
+    if not options.history.steps:
+        check_compression(zero_weights(options), compression)
 
 
 def takes_gradients(compression: Compression) -> bool:

@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 
 from elmo_mf import Bilm, Compression
-from elmo_mf.bilm import write_weights
+from elmo_mf.bilm import BilmOptions, read_weights, write_weights
+from elmo_mf.bilm.checkpoint import zero_weights
+from elmo_mf.bilm.weights import BilmWeights
 from elmo_mf.errors import InputError
 from elmo_mf.storage.numbers import NumbersFile
+from tests.bilm.word_level import write_word_level
 from tests.conftest import random_bilm
 
 Files = Callable[..., tuple[Path, Path]]
@@ -94,6 +97,26 @@ def test_what_is_saved_again_is_the_same(elmo_files: Files, tmp_path: Path) -> N
     bilm.save(tmp_path / "changed")
     with h5py.File(tmp_path / "changed" / "weights.hdf5") as file:
         np.testing.assert_allclose(file[f"{CELL}/B"][()], given + 0.5, atol=1e-6)
+
+
+@pytest.mark.parametrize("token_layer", ["character CNN", "word table"])
+def test_zeros_have_the_shapes_of_weights(elmo_files: Files, tmp_path: Path, token_layer: str) -> None:
+    if token_layer == "word table":
+        folder = write_word_level(tmp_path / "words")
+        options_file, weight_file = folder / "options.json", folder / "model.hdf5"
+    else:
+        options_file, weight_file = elmo_files()
+    options = BilmOptions.from_file(options_file)
+    zeros, weights = zero_weights(options), read_weights(weight_file, options)
+    assert _shapes(zeros) == _shapes(weights)
+
+
+def _shapes(weights: BilmWeights) -> tuple[dict[str, Any], dict[tuple[int, int], Any]]:
+    lstms = {
+        key: ({name: matrix.shape for name, matrix in lstm.matrices.items()}, lstm.bias.shape)
+        for key, lstm in weights.lstms.items()
+    }
+    return {name: array.shape for name, array in weights.token_layer.items()}, lstms
 
 
 def test_more_numbers_than_any_elmo_has(elmo_files: Files, tmp_path: Path) -> None:
