@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,10 +27,16 @@ for name in sys.argv[1:]:
         importlib.import_module(module.name)
 """
 
-_COMMAND = """
-import sys
+_COMMANDS = """
+import json, os, sys
 from elmo_mf.cli.main import main
-main(sys.argv[1:])
+for words in json.loads(sys.argv[1]):
+    if not os.fork():
+        main(words)
+        print()
+        print("imported", *sys.modules, flush=True)
+        os._exit(0)
+    os.wait()
 """
 
 
@@ -37,6 +45,14 @@ def _imported(code: str, *arguments: str, cwd: Path = ROOT) -> set[str]:
     command = [sys.executable, "-c", f"{code}\nprint()\nprint(*sys.modules)", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=cwd)
     return set(done.stdout.splitlines()[-1].split())
+
+
+def _imported_by(commands: list[list[str]], cwd: Path) -> Iterator[tuple[str, set[str]]]:
+    """Run commands in forks of a process that has imported the command line alone; yield what each leaves imported."""
+    command = [sys.executable, "-c", _COMMANDS, json.dumps(commands)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=cwd)
+    imported = [set(line.split()) for line in done.stdout.splitlines() if line.startswith("imported ")]
+    return zip(map(" ".join, commands), imported, strict=True)
 
 
 @pytest.mark.slow
@@ -65,84 +81,80 @@ def test_reports_of_any_method(tmp_path: Path) -> None:
         entry["run"]["compression"] = Compression(method=name, rank=4, targets="all").to_dict()
         records.append(signed(entry))
     write(tmp_path, records)
-    imported = _imported(_COMMAND, "leaderboard", str(tmp_path), "--export", "csv,json")
+    ((_, imported),) = _imported_by([["leaderboard", str(tmp_path), "--export", "csv,json"]], ROOT)
     assert imported.isdisjoint(_MODEL_CODE) and (tmp_path / "index.html").is_file()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "words",
-    [
+def test_errors_do_not_wait_for_tables(tmp_path: Path) -> None:
+    commands = [
         ["leaderboard", "missing"],
         ["leaderboard", "missing", "--export", "x"],
         ["explain", "missing"],
         ["compare", "missing", "missing"],
         ["recommend", "missing"],
-    ],
-    ids=" ".join,
-)
-def test_errors_do_not_wait_for_tables(words: list[str], tmp_path: Path) -> None:
-    assert _imported(_COMMAND, *words, cwd=tmp_path).isdisjoint({"torch", "pandas", "altair", "matplotlib"})
+    ]
+    for words, imported in _imported_by(commands, tmp_path):
+        assert imported.isdisjoint({"torch", "pandas", "altair", "matplotlib"}), words
+
+
+_ERRORS = [
+    ["tasks"],
+    ["compress", "a", "b", "--rank", "x", "--out", "c"],
+    ["compress", "a", "b", "--rank", "4", "--out", "c"],
+    ["compress", *_ELMO, "--rank", "64", "--out", "c"],
+    ["compress", *_ELMO, "--method", "x", "--rank", "4", "--out", "c"],
+    ["compress", *_ELMO, "--rank", "4", "--evaluation", "gone.txt", "--out", "c"],
+    ["compress", *_ELMO, "--rank", "4", "--gradients", "gone", "--out", "c"],
+    ["compress", *_ELMO, "--rank", "4", "--distill", "gone", "--out", "c"],
+    ["compress", *_ELMO, "--cells", "9", "--out", "c"],
+    ["shrink", *_ELMO, "--cells", "999", "--out", "c"],
+    ["shrink", *_ELMO, "--cells", "9", "--gradients", "gone", "--out", "c"],
+    ["perplexity", "."],
+    ["pretrain", "text.txt", "--valid", "text.txt", "--out", "x", "--tracker", "x"],
+    ["sweep", "--retime", "x"],
+    ["sweep", "--ray", "127.0.0.1:1"],
+    ["sweep", "--include", "gone.py"],
+    ["sweep", "--tasks", "x"],
+    ["sweep", "--methods", "x"],
+    ["gradients", "x", "out.hdf5"],
+    ["pretrain", "gone.txt", "--valid", "gone.txt", "--out", "c"],
+    ["perplexity", "gone.txt"],
+    ["embed", "gone.txt", "out.hdf5"],
+    ["upload", "gone", "user/name"],
+    ["bench", "--size", "x"],
+    ["bench", "--precisions", "x"],
+    ["accelerate", "damaged.tar.gz", "--out", "x"],
+    ["accelerate", "damaged.tar.gz", "--out", "x", "--precision", "x"],
+    ["inspect", "missing.json", "missing.hdf5"],
+    ["accelerate", "missing.tar.gz", "--out", "x"],
+    ["convert", "missing", "--out", "x"],
+    ["embed", "text.txt", "out.hdf5", "--rank", "x"],
+    ["embed", "text.txt", "out.hdf5", "--precision", "x"],
+    ["embed", "text.txt", "out.hdf5", "--options", "missing"],
+    ["embed", "text.txt", "text.txt"],
+    ["gradients", "sst", "out.hdf5", "--options", "missing"],
+    ["embed", "text.txt", "out.hdf5", "--device", "x"],
+    ["bench", "--device", "x"],
+    ["perplexity", "text.txt", "--device", "x"],
+    ["pretrain", "text.txt", "--valid", "text.txt", "--out", "x", "--device", "x"],
+    ["perplexity", "text.txt", "--targets", "x", "--rank", "4"],
+    ["perplexity", "text.txt", "--rank", "999"],
+    ["perplexity", "text.txt", "--softmax", "missing"],
+    ["embed", "text.txt", "out.hdf5", "--rank", "999"],
+    ["bench", "--ranks", "999"],
+    ["pretrain", "text.txt", "--valid", "text.txt", "--out", "x", "--rank", "999"],
+    ["perplexity", "text.txt", "--json", "text.txt"],
+    ["pretrain", "text.txt", "--valid", "text.txt", "--out", "x", "--from-folder", "missing"],
+    ["sweep", "--data", "missing", "--tasks", "sst"],
+    ["sweep", "published/swapped", "--data", "missing"],
+]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["tasks"],
-        ["compress", "a", "b", "--rank", "x", "--out", "c"],
-        ["compress", "a", "b", "--rank", "4", "--out", "c"],
-        ["compress", *_ELMO, "--rank", "64", "--out", "c"],
-        ["compress", *_ELMO, "--method", "x", "--rank", "4", "--out", "c"],
-        ["compress", *_ELMO, "--rank", "4", "--evaluation", "gone.txt", "--out", "c"],
-        ["compress", *_ELMO, "--rank", "4", "--gradients", "gone", "--out", "c"],
-        ["compress", *_ELMO, "--rank", "4", "--distill", "gone", "--out", "c"],
-        ["compress", *_ELMO, "--cells", "9", "--out", "c"],
-        ["shrink", *_ELMO, "--cells", "999", "--out", "c"],
-        ["shrink", *_ELMO, "--cells", "9", "--gradients", "gone", "--out", "c"],
-        ["perplexity", "."],
-        ["pretrain", "text.txt", "--valid", "text.txt", "--out", "x", "--tracker", "x"],
-        ["sweep", "--retime", "x"],
-        ["sweep", "--ray", "127.0.0.1:1"],
-        ["sweep", "--include", "gone.py"],
-        ["sweep", "--tasks", "x"],
-        ["sweep", "--methods", "x"],
-        ["gradients", "x", "out.hdf5"],
-        ["pretrain", "gone.txt", "--valid", "gone.txt", "--out", "c"],
-        ["perplexity", "gone.txt"],
-        ["embed", "gone.txt", "out.hdf5"],
-        ["upload", "gone", "user/name"],
-        ["bench", "--size", "x"],
-        ["bench", "--precisions", "x"],
-        ["accelerate", "damaged.tar.gz", "--out", "x"],
-        ["accelerate", "damaged.tar.gz", "--out", "x", "--precision", "x"],
-        ["inspect", "missing.json", "missing.hdf5"],
-        ["accelerate", "missing.tar.gz", "--out", "x"],
-        ["convert", "missing", "--out", "x"],
-        ["embed", "text.txt", "out.hdf5", "--rank", "x"],
-        ["embed", "text.txt", "out.hdf5", "--precision", "x"],
-        ["embed", "text.txt", "out.hdf5", "--options", "missing"],
-        ["embed", "text.txt", "text.txt"],
-        ["gradients", "sst", "out.hdf5", "--options", "missing"],
-        ["embed", "text.txt", "out.hdf5", "--device", "x"],
-        ["bench", "--device", "x"],
-        ["perplexity", "text.txt", "--device", "x"],
-        ["pretrain", "text.txt", "--valid", "text.txt", "--out", "x", "--device", "x"],
-        ["perplexity", "text.txt", "--targets", "x", "--rank", "4"],
-        ["perplexity", "text.txt", "--rank", "999"],
-        ["perplexity", "text.txt", "--softmax", "missing"],
-        ["embed", "text.txt", "out.hdf5", "--rank", "999"],
-        ["bench", "--ranks", "999"],
-        ["pretrain", "text.txt", "--valid", "text.txt", "--out", "x", "--rank", "999"],
-        ["perplexity", "text.txt", "--json", "text.txt"],
-        ["pretrain", "text.txt", "--valid", "text.txt", "--out", "x", "--from-folder", "missing"],
-        ["sweep", "--data", "missing", "--tasks", "sst"],
-        ["sweep", "published/swapped", "--data", "missing"],
-    ],
-    ids=lambda words: " ".join(word for word in words if "/" not in word),
-)
-def test_errors_do_not_wait_for_pytorch(words: list[str], tmp_path: Path) -> None:
+def test_errors_do_not_wait_for_pytorch(tmp_path: Path) -> None:
     """Its import takes most of the time of a command that fails at once."""
     (tmp_path / "damaged.tar.gz").write_bytes(b"no archive")
     (tmp_path / "text.txt").write_text("a b\n", encoding="utf-8")
-    assert "torch" not in _imported(_COMMAND, *words, cwd=tmp_path)
+    for words, imported in _imported_by(_ERRORS, tmp_path):
+        assert "torch" not in imported, words
