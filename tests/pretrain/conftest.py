@@ -10,8 +10,18 @@ import pytest
 import torch
 
 from elmo_mf.pretrain import PretrainSettings, Trainer
+from tests.conftest import raw_options
 
-TINY = PretrainSettings(cell=16, projection=8, epochs=2, batch_tokens=128, min_count=1, learning_rate=0.01, dropout=0.1)
+TINY = PretrainSettings(
+    cell=16,
+    projection=8,
+    architecture=raw_options(dim=16, projection_dim=8),
+    epochs=2,
+    batch_tokens=128,
+    min_count=1,
+    learning_rate=0.01,
+    dropout=0.1,
+)
 Texts = tuple[Path, Path]
 
 

@@ -27,7 +27,7 @@ from elmo_mf.provenance import file_hash
 from elmo_mf.resources import share
 from elmo_mf.storage.resumable import load_state, save_state
 from elmo_mf.trackers import tracker_named
-from tests.conftest import pipe_of
+from tests.conftest import pipe_of, raw_options
 from tests.gpu import needs_gpu, on_each_device
 from tests.pretrain.conftest import TINY, Texts, replace, trainer
 
@@ -36,12 +36,12 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("softmax", SOFTMAXES)
 def test_learns(softmax: SoftmaxKind, texts: Texts, tmp_path: Path) -> None:
-    record = trainer(texts, tmp_path / "out", replace(TINY, softmax=softmax, epochs=24, learning_rate=0.02)).run()
+    record = trainer(texts, tmp_path / "out", replace(TINY, softmax=softmax, epochs=8, learning_rate=0.02)).run()
     held_out = record.held_out_perplexity
     assert max(held_out.forward, held_out.backward) < 0.75 * record.held_out_unigram_perplexity
     assert json.loads((tmp_path / "out" / "pretrain.json").read_text()) == record.to_dict()
     assert record.weights_sha256 == file_hash(tmp_path / "out" / "weights.hdf5")
-    assert record.command.startswith("elmo-mf pretrain train.txt --valid valid.txt --out out --cell 16")
+    assert record.command.startswith("elmo-mf pretrain train.txt --valid valid.txt --out out --options options.json")
     assert set((tmp_path / "out" / "vocabulary.txt").read_text().split()[3:]) == set(
         "red green blue black white".split()
     )
@@ -143,7 +143,7 @@ def test_stateful_sentences_start_where_the_last_ended(texts: Texts, tmp_path: P
     perplexity = {}
     for stateful in (False, True):
         settings = replace(
-            TINY, stateful=stateful, dropout=0.0, epochs=20, learning_rate=0.01, batch_tokens=64, softmax="full"
+            TINY, stateful=stateful, dropout=0.0, epochs=10, learning_rate=0.05, batch_tokens=64, softmax="full"
         )
         seen: list[StepMetrics] = []
         trainer(texts, tmp_path / str(stateful), settings).run(seen.append)
@@ -168,7 +168,7 @@ def test_early_stop_exports_the_best_epoch(texts: Texts, tmp_path: Path) -> None
 def test_low_rank_from_the_start(texts: Texts, tmp_path: Path) -> None:
     """Factors are trained and stored as factors."""
     compression = {"method": "svd", "rank": 3, "targets": "input+recurrent"}
-    settings = replace(TINY, compression=compression, epochs=24, learning_rate=0.02)
+    settings = replace(TINY, compression=compression, softmax="full", epochs=8, learning_rate=0.04)
     record = trainer(texts, tmp_path / "out", settings).run()
     held_out = record.held_out_perplexity
     assert max(held_out.forward, held_out.backward) < 0.75 * record.held_out_unigram_perplexity
@@ -180,7 +180,7 @@ def test_low_rank_from_the_start(texts: Texts, tmp_path: Path) -> None:
 
 
 def test_sizes_from_an_options_file(texts: Texts, tmp_path: Path) -> None:
-    architecture = replace(TINY, cell=24, layers=1).options().to_dict()
+    architecture = raw_options(dim=24, n_layers=1)
     trainer(texts, tmp_path / "out", replace(TINY, epochs=1, architecture=architecture)).run()
     bilm = Bilm.from_files(tmp_path / "out" / "options.json", tmp_path / "out" / "weights.hdf5")
     assert (bilm.options.lstm.dim, bilm.options.lstm.n_layers) == (24, 1)

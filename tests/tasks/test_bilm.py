@@ -28,6 +28,7 @@ from elmo_mf.tasks._bilm_gradients import loss_gradients
 from elmo_mf.tasks._bilm_run import line_perplexities
 from elmo_mf.tasks._measurement import measure_times
 from elmo_mf.tasks._portable import PortableSweep
+from tests.conftest import raw_options
 from tests.pretrain.conftest import TINY, replace, trainer, write_texts
 from tests.sweeps import TinySweep, records_here
 
@@ -120,7 +121,7 @@ def test_runs_leave_records_with_outputs(tiny_sweep: TinySweep, one_elmo: Path, 
 def test_a_smaller_elmo_has_the_same_words(tiny_sweep: TinySweep, one_elmo: Path, tmp_path: Path) -> None:
     """Its perplexity is that of its own softmax, over the words of the larger one."""
     train, valid = write_texts(tmp_path)
-    small = replace(TINY, cell=8, projection=4, softmax="full")
+    small = replace(TINY, architecture=raw_options(), softmax="full")
     Trainer([train], [valid], tmp_path / "small", small, one_elmo / "vocabulary.txt").run()
     spec = _spec(tiny_sweep, one_elmo, methods=[], baselines=["smaller"], smaller=str(tmp_path / "small"))
     runs = expand(spec)
