@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +30,19 @@ from elmo_mf.plugin import awd_lstm, token_embedder
 from elmo_mf.plugin.stored_shapes import EncoderShapes
 from tests.conftest import random_bilm
 
-Files = Callable[..., tuple[Path, Path]]
 LINES = [{"text": "a b c", "label": "x"}, {"text": "b c", "label": "y"}, {"text": "c a d a", "label": "x"}]
 FILES = {"options_file": "options.json", "weight_file": "weights.hdf5"}
 SHAPES_KEY = "_text_field_embedder.token_embedder_elmo_mf._form._extra_state"
 
 
 @pytest.fixture
-def outside(elmo_files: Files, tmp_path: Path) -> Path:
+def outside(tmp_path: Path) -> Path:
     """Folder with all files that a training run reads, to be deleted after it."""
-    folder = tmp_path / "outside"
-    folder.mkdir()
-    for file in elmo_files():
-        shutil.move(file, folder / file.name)
+    return _write_outside(tmp_path / "outside")
+
+
+def _write_outside(folder: Path) -> Path:
+    random_bilm().save(folder)
     (folder / "text.txt").write_text("the cat sat on the mat\na b c d\n" * 20, encoding="utf-8")
     (folder / "data.jsonl").write_text("\n".join(map(json.dumps, LINES)), encoding="utf-8")
     keys = {(d, k): w for (d, k), w in random_bilm().weights().lstms.items()}
@@ -124,6 +125,19 @@ COMPRESSIONS: dict[str, Any] = {
 def _placed(compression: Any, outside: Path) -> Any:
     text = json.dumps(compression).replace("TEXT", str(outside / "text.txt"))
     return json.loads(text.replace("GRADIENTS", str(outside / "gradients.hdf5")))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return the folder of a training with a compression, each run once; tests damage copies of it."""
+
+    @cache
+    def folder_of(name: str) -> Path:
+        folder = tmp_path_factory.mktemp("trained")
+        _trained(_write_outside(folder / "outside"), folder / "out", elmo_mf={"compression": COMPRESSIONS[name]})
+        return folder / "out"
+
+    return folder_of
 
 
 @pytest.mark.slow
@@ -302,32 +316,34 @@ def _bytes(text: str) -> torch.Tensor:
         (lambda text: 3, "found int"),
     ],
 )
-def test_a_strangers_shapes(change: Any, message: str, outside: Path, tmp_path: Path) -> None:
-    archive, _ = _trained(outside, tmp_path / "out", elmo_mf={})
-    state = torch.load(archive.parent / "best.th")
+def test_a_strangers_shapes(change: Any, message: str, trained: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = shutil.copytree(trained("dense"), tmp_path / "out")
+    state = torch.load(folder / "best.th")
     changed = change(bytes(state[SHAPES_KEY].byte().tolist()).decode())
     state[SHAPES_KEY] = _bytes(changed) if isinstance(changed, str) else changed
-    torch.save(state, archive.parent / "best.th")
+    torch.save(state, folder / "best.th")
     with pytest.raises(InputError, match=message) as caught:
-        _loaded(archive.parent)
+        _loaded(folder)
     if "do not form an encoder" not in message:
         assert "best.th" in str(caught.value) and SHAPES_KEY in str(caught.value)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
-def test_damaged_weights(share: float, outside: Path, tmp_path: Path, nothing_is_computed: Callable[[], None]) -> None:
+def test_damaged_weights(
+    share: float, trained: Callable[[str], Path], tmp_path: Path, nothing_is_computed: Callable[[], None]
+) -> None:
     """The error names the weights before anything is computed or another file is read."""
-    archive, _ = _trained(outside, tmp_path / "out", elmo_mf={"compression": COMPRESSIONS["by gate"]})
-    weights = archive.parent / "best.th"
+    folder = shutil.copytree(trained("by gate"), tmp_path / "out")
+    weights = folder / "best.th"
     content = weights.read_bytes()
     weights.write_bytes(content[: int(share * len(content))])
     nothing_is_computed()
     with pytest.raises(InputError, match=r"best\.th: found weights"):
-        load_archive(archive.parent)
+        load_archive(folder)
     weights.unlink()
     with pytest.raises(InputError, match=r"best\.th: no such"):
-        load_archive(archive.parent)
+        load_archive(folder)
 
 
 @pytest.mark.slow
