@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -279,7 +279,7 @@ def boards(records: Sequence[Record], outputs: ReadOutputs = lambda _: None, mar
         ['shuffled weights']
     """
     tasks: dict[tuple[bool, str], dict[str, _Setting]] = {}
-    for setting in _settings(records, outputs):
+    for setting in _named(_settings(records, outputs), _training_texts(records)):
         run = setting.first.run
         tasks.setdefault((run.is_language_model, run.task), {})[_name(run)] = setting
     built = [
@@ -309,6 +309,28 @@ def _settings(records: Sequence[Record], outputs: ReadOutputs) -> list[_Setting]
     return list(settings.values())
 
 
+def _named(settings: list[_Setting], texts: Mapping[str, str]) -> list[_Setting]:
+    """Name the encoders of all boards; a compressed ELMo has the same name on all of them, which no other has."""
+    elmos: dict[str, list[_Setting]] = {}
+    for setting in settings:
+        elmo = setting.first.run.elmo
+        elmos.setdefault(_name(setting.first.run) if elmo is None else elmo.weights, []).append(setting)
+    for alike in elmos.values():
+        compressed = [one for setting in alike for one in setting.encoders.values() if one.compression is not None]
+        names = encoder_names(compressed, texts)
+        for setting in alike:
+            setting.names = encoder_names(one for one in setting.encoders.values() if one.compression is None) | names
+    return settings
+
+
+def _training_texts(records: Sequence[Record]) -> dict[str, str]:
+    """Name the files that tasks train on, by their SHA-256, such as `wikitext2 train`."""
+    tasks: dict[str, set[str]] = {}
+    for record in records:
+        tasks.setdefault(record.run.data.train.sha256, set()).add(record.run.task)
+    return {sha256: f"{min(names, key=lambda name: (len(name), name))} train" for sha256, names in tasks.items()}
+
+
 def _compared(run: RunIdentity) -> tuple[str, ...]:
     """Return the names of the settings of the trained baselines that a board shows: with its ELMo, and without one."""
     trained = run.retrained()
@@ -327,6 +349,7 @@ class _Setting:
         self.places: list[int] = []
         self.rows: list[dict[str, Any]] = []
         self.encoders: dict[str, EncoderIdentity] = {}
+        self.names: dict[str, str] = {}
         self.origin = Origin()
         self.scored, self.validation = Scores(), Scores()
 
@@ -360,7 +383,7 @@ def _boards_of_task(settings: list[_Setting], records: Sequence[Record], margin:
 def _board(setting: _Setting, records: Sequence[Record], margin: float) -> Board:
     runs = pd.DataFrame(setting.rows)
     keys, seeds = list(runs["key"]), [int(seed) for seed in runs["seed"]]
-    runs["encoder"] = runs["key"].map(encoder_names(setting.encoders.values()))
+    runs["encoder"] = runs["key"].map(setting.names)
     runs = _with_differences(runs.sort_values(["encoder", "seed"]))
     rows = _marked(_aggregated(runs), setting.first)
     trust = evaluate_rows(rows, runs, BoardScores(setting.first, setting.scored, setting.validation, margin))

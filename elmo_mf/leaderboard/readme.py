@@ -20,6 +20,8 @@ from elmo_mf.leaderboard._use import use_of
 from elmo_mf.leaderboard._vega import draw
 from elmo_mf.leaderboard.aggregate import Board, Row
 from elmo_mf.progress import track
+from elmo_mf.records import Record
+from elmo_mf.records.identity import View
 
 
 def write_leaderboard(boards: Sequence[Board], folder: Path) -> Path:
@@ -90,8 +92,10 @@ NOTES = """## How to read it
   are timed alternately in one process, on sentences of the scored split. **Sentences a second**, in
   batches of 32, are the speed relative to the original times the original's median speed in the table, because the load
   of a machine differs between runs.
-- A **baseline**, below the encoders, replaces the encoder to show the task's score without a trained one; or it is a
-  smaller ELMo that was pretrained at its size, which dense does not have to beat.
+- A **baseline**, below the encoders, replaces the encoder to show the task's score without a trained one. *no ELMo* is
+  the task's model, or a probe, with word vectors alone; *token layer alone* the ELMo without its LSTMs; *shuffled
+  weights* the ELMo with the numbers of each matrix in random order; *words alone* a linear model of the words. A
+  *smaller ELMo* was pretrained at its size, and dense does not have to beat it.
 - **‡** marks an encoder that was scored on another kind of machine (processor, instruction set or GPU) than the dense
   encoder with the same seed, or on several kinds. The machine alone changes a score about as much as another seed does,
   which the interval does not include. If at least three seeds have a dense encoder on the same kind of machine, the
@@ -104,6 +108,10 @@ NOTES = """## How to read it
   the character CNN."""
 
 
+_VIEWS: dict[View, str] = {
+    "swapped": "The task's model was trained with the dense encoder; others take its place without further training.",
+    "tuned": "The task's model was trained with the dense encoder, and for one more epoch with each in its place.",
+}
 _LANGUAGE_MODEL = (
     "Lower is better. The encoder is the model's own core, a stack of LSTMs, and dense times are those of "
     "`torch.nn.LSTM`: batch 1 is a step of generation, one word; batch 32 is scoring, 32 texts of 70 words."
@@ -180,7 +188,8 @@ def remarks(board: Board) -> str:
 
 
 def _caveats(board: Board) -> str:
-    notes = []
+    view = board.first.run.view
+    notes = [_VIEWS[view]] if view in _VIEWS else []
     if all(row.compressed or row.is_baseline for row in board.rows):
         notes.append("There is no dense encoder to compare with yet.")
     if board.trains and max(row.seeds for row in board.rows) == 1:
@@ -190,11 +199,26 @@ def _caveats(board: Board) -> str:
     if board.first.run.is_language_model:
         notes.append(_LANGUAGE_MODEL)
         notes += _fine_tuning_remark([row for row in board.rows if row.fine_tuned and row.compressed])
-    if any(file.limit is not None for _, file in board.first.run.data.items()):
+    subset = "" if board.is_demo else _subset(board.first)
+    if subset:
+        notes.append(
+            f"**This is a subset of the published data** ({subset}): scores say which encoder is better, and are not "
+            "comparable with published ones."
+        )
+    elif any(file.limit is not None for _, file in board.first.run.data.items()):
         notes.append("The splits are cut to these sizes: do not compare the scores with published ones.")
     if board.scoring.split == "validation":
         notes.append("The scored split was also used to select the best epoch of each run and the recommended encoder.")
     return "".join(f" {note}" for note in notes)
+
+
+def _subset(record: Record) -> str:
+    """Name the splits of which a run read fewer examples than the published data set has."""
+    published, read = record.task.published or {}, dict(record.examples)
+    if "test" in read and "test" not in published:
+        read["validation"] = read.get("validation", 0) + read.pop("test")
+    fewer = [(split, read[split], whole) for split, whole in published.items() if read.get(split, whole) < whole]
+    return ", ".join(f"{count:,} of {whole:,} {split} examples" for split, count, whole in fewer)
 
 
 def _fine_tuning_remark(tuned: list[Row]) -> list[str]:

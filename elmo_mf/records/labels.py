@@ -128,11 +128,12 @@ def run_name(identity: RunIdentity, digest: str) -> str:
     return f"{identity.task}{view}-{encoder}-seed-{identity.seed}-{digest[:10]}"
 
 
-def encoder_names(encoders: Iterable[EncoderIdentity]) -> dict[str, str]:
+def encoder_names(encoders: Iterable[EncoderIdentity], texts: Mapping[str, str] | None = None) -> dict[str, str]:
     """Name encoders distinctly.
 
     Args:
         encoders: The encoders, each any number of times.
+        texts: Names of files by their SHA-256, which take the place of hashes. Defaults to none.
 
     Returns:
         By the encoder's key, its label, with what distinguishes it from others of the same label.
@@ -143,7 +144,7 @@ def encoder_names(encoders: Iterable[EncoderIdentity]) -> dict[str, str]:
     names: dict[str, str] = {}
     used: set[str] = set()
     for label, alike in facts.items():
-        for key, text in distinct(dict.fromkeys(alike, label), alike).items():
+        for key, text in distinct(dict.fromkeys(alike, label), alike, texts).items():
             names[key] = visible(text if text not in used else f"{text} ({key[:8]})")
             used.add(names[key])
     return names
@@ -166,25 +167,31 @@ def _settings(encoder: EncoderIdentity) -> dict[str, Any]:
     return settings | ({"gradients": "own"} if encoder.task_gradients else {})
 
 
-def distinct(labels: Mapping[str, str], facts: Mapping[str, Facts]) -> dict[str, str]:
+def distinct(
+    labels: Mapping[str, str], facts: Mapping[str, Facts], texts: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """Make labels distinct: to those that several keys have, add the facts in which these keys differ.
 
     Args:
         labels: Labels by key.
         facts: For each key, the facts behind its label.
+        texts: Names of files by their SHA-256, which take the place of hashes. Defaults to none.
 
     Returns:
         Distinct labels by key.
     """
-    return {key: " ".join([labels[key], *added]) for key, added in distinguishing_facts(labels, facts).items()}
+    return {key: " ".join([labels[key], *added]) for key, added in distinguishing_facts(labels, facts, texts).items()}
 
 
-def distinguishing_facts(labels: Mapping[str, str], facts: Mapping[str, Facts]) -> dict[str, list[str]]:
+def distinguishing_facts(
+    labels: Mapping[str, str], facts: Mapping[str, Facts], texts: Mapping[str, str] | None = None
+) -> dict[str, list[str]]:
     """Find the facts in which keys with the same label differ.
 
     Args:
         labels: Labels by key.
         facts: For each key, the facts behind its label.
+        texts: Names of files by their SHA-256, which take the place of hashes. Defaults to none.
 
     Returns:
         Texts by key, none for a key whose label no other has.
@@ -192,17 +199,18 @@ def distinguishing_facts(labels: Mapping[str, str], facts: Mapping[str, Facts]) 
     together: dict[str, list[str]] = {}
     for key, label in labels.items():
         together.setdefault(label, []).append(key)
-    return {key: texts for keys in together.values() for key, texts in _differences(keys, facts).items()}
+    known = {json.dumps(sha256): name for sha256, name in (texts or {}).items()}
+    return {key: added for keys in together.values() for key, added in _differences(keys, facts, known).items()}
 
 
-def _differences(keys: list[str], facts: Mapping[str, Facts]) -> dict[str, list[str]]:
+def _differences(keys: list[str], facts: Mapping[str, Facts], known: Mapping[str, str]) -> dict[str, list[str]]:
     names = list(dict.fromkeys(name for key in keys for name in facts[key]))
     texts: dict[str, list[str]] = {key: [] for key in keys}
     for name in names:
         values = {key: facts[key].get(name, "null") for key in keys}
         if len(set(values.values())) == 1:
             continue
-        shown = _shortest(set(values.values()))
+        shown = {**_shortest(set(values.values())), **known}
         for key, value in values.items():
             if value not in _UNMENTIONED:
                 phrase = _PHRASES.get(name)

@@ -35,6 +35,9 @@ class TaskInfo(Data):
     """Where the data comes from."""
     licence: Text
     """Licence of the data."""
+    published: dict[Split, PositiveInt] | None = None
+    """Number of examples of each split as the data set is published; of both splits in `validation`, where validation
+    and test data are dealt out from one file."""
 
 
 class Times(Data):

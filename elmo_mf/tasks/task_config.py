@@ -63,6 +63,8 @@ class DataConfig(_Table):
         of: Name of the task whose data it is, if the task has none of its own.
         text: Name of the column of texts, in the format `labelled-texts`.
         label: Name of the column of labels, in the format `labelled-texts`.
+        published: Number of examples of each split as the data set is published, so that the leaderboard says where a
+            run read fewer. Defaults to None, unknown.
     """
 
     of: _File | None = None
@@ -74,6 +76,7 @@ class DataConfig(_Table):
     label: _Text = "label"
     source: _Text = _UNKNOWN
     licence: _Text = _UNKNOWN
+    published: dict[Split, Annotated[int, Field(gt=0)]] | None = None
 
     @property
     def files(self) -> dict[Split, str]:
@@ -209,7 +212,8 @@ class TaskConfig(_Table):
     @property
     def info(self) -> TaskInfo:
         """Description of the task for the leaderboard."""
-        return TaskInfo(title=self.title, source=self.data.source, licence=self.data.licence)
+        data = self.data
+        return TaskInfo(title=self.title, source=data.source, licence=data.licence, published=data.published)
 
     @property
     def data_name(self) -> str:

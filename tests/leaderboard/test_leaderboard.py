@@ -12,6 +12,7 @@ from elmo_mf.errors import InputError
 from elmo_mf.leaderboard import write_reports
 from elmo_mf.leaderboard._table import columns
 from elmo_mf.leaderboard.readme import readme
+from elmo_mf.records import RecordStore
 from tests.conftest import ROOT
 from tests.records.samples import MACHINE, boards_of, record, signed, write
 
@@ -19,6 +20,17 @@ from tests.records.samples import MACHINE, boards_of, record, signed, write
 def _page(*records: dict[str, Any]) -> str:
     """Return the Markdown of records' boards, without the figures, which take most of the time."""
     return readme(boards_of(records))
+
+
+@pytest.mark.slow
+def test_published_records_of_one_encoder_have_one_size() -> None:
+    sizes: dict[tuple[str, str], set[str]] = {}
+    for entry in RecordStore(ROOT / "leaderboard").records():
+        if entry.run.elmo is not None and entry.size is not None:
+            identity = entry.run.encoder.model_copy(update={"versions": {}, "words": None})
+            encoder = entry.run.elmo.weights, identity.key
+            sizes.setdefault(encoder, set()).add(entry.size.model_dump_json())
+    assert sizes and all(len(different) == 1 for different in sizes.values())
 
 
 def test_table() -> None:
@@ -41,6 +53,46 @@ def test_header_says_what_and_where() -> None:
                  "chance is 20.0 %", "8,544 train", "demo data written for this project"):  # fmt: skip
         assert text in page
     assert "- machine: a processor, AVX2, 2 threads, Linux x86_64\n" in page
+
+
+def test_a_subset_of_the_published_data_is_called_one() -> None:
+    """But not demo data, nor splits that are dealt out from one file and complete."""
+    read = record(None, 0.40)["examples"]
+    whole = {"train": read["train"], "validation": read["validation"] + read["test"]}
+    for published, data, said in (
+        (whole | {"train": 10_000}, "real", "(8,544 of 10,000 train examples)"),
+        (whole | {"train": 10_000}, "demo", None),
+        (whole, "real", None),
+    ):
+        entry = record(None, 0.40, data=data)
+        entry["task"]["published"] = published
+        page = _page(entry)
+        assert ("subset" in page) is (said is not None) and (said or "") in page
+
+
+@pytest.mark.parametrize(("view", "said"), [("swapped", "without further training"), ("tuned", "for one more epoch")])
+def test_a_table_says_what_its_models_were_trained_with(view: str, said: str) -> None:
+    entries = [record(rank, 0.40) for rank in (None, 4)]
+    for entry in entries:
+        entry["run"]["view"] = view
+    assert said in _page(*map(signed, entries))
+    assert "was trained with the dense encoder" not in _page(record(None, 0.40), record(4, 0.40))
+
+
+def test_an_encoder_has_one_name_on_all_tables() -> None:
+    """What distinguishes it on one of them is in its name on the others; texts that tasks train on have names."""
+    sst, ptb = 64 * "d", 64 * "e"
+    entries = []
+    for task, calibration in (("sst", sst), ("snli", sst), ("snli", ptb)):
+        entry = record(4, 0.40, task=task)
+        entry["run"]["compression"] |= {"method": "whitened_svd", "calibration": calibration}
+        entries.append(signed(entry))
+    tables = {
+        board.task: {row.encoder for row in board.rows if row.compressed}
+        for board in boards_of([*entries, record(None, 0.50), record(None, 0.50, task="snli")])
+    }
+    assert tables["sst"] < tables["snli"] and len(tables["snli"]) == 2
+    assert tables["sst"] == {"whitened_svd all rank 4 calibrated on sst train"}
 
 
 def test_header_names_the_gpu() -> None:
