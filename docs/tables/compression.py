@@ -186,7 +186,8 @@ def _sizes() -> Rows:
             _difference(one.probe), "" if one.snli is None else _difference(one.snli), times,
         ])  # fmt: skip
     head = [
-        "of the bytes", "MB", "encoder", "stored as", "cells", "perplexity", "with the included text", "syntax probe",
+        "of the bytes", "biLSTM, MB", "encoder", "stored as", "cells", "perplexity", "with the included text",
+        "syntax probe",
         "SNLI accuracy", "times as fast, batch 1 / 32",
     ]  # fmt: skip
     return [head, *body]
