@@ -14,6 +14,12 @@ from tests.conftest import random_bilm
 Archives = Callable[[str], Path]
 
 
+@pytest.fixture(autouse=True)
+def timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time every form in one round, where no test looks at how fast it is."""
+    monkeypatch.setattr("elmo_mf.acceleration.speed._ROUNDS", 1)
+
+
 @pytest.fixture(scope="session")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> Archives:
     """Train a model of a task, whose ELMo is fine-tuned for the tagger, and remove the ELMo's files."""

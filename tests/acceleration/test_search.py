@@ -32,6 +32,7 @@ from elmo_mf.acceleration import (
     read_instances,
     search,
 )
+from elmo_mf.acceleration.speed import peak_memory
 from elmo_mf.cli.main import main
 from elmo_mf.records import Compression
 from tests.acceleration.conftest import Archives
@@ -40,6 +41,8 @@ from tests.conftest import stages_call
 from tests.drop_in.install import drop_in
 
 pytestmark = pytest.mark.slow
+
+_MEASURED = import_module("elmo_mf.acceleration.accelerate_archive")  # whose function has its name
 
 
 def _data(archive: Path, split: str = "dev") -> Path:
@@ -129,8 +132,12 @@ def _row(precision: Any, loss: float, error: float, tolerance: float) -> Row:
     )  # fmt: skip
 
 
-def test_the_command(archives: Archives, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(
+    archives: Archives, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     archive, out = archives(TAGGER), tmp_path / "fast.tar.gz"
+    # the original's, whose files are gone, would be unknown after the seconds that imports take
+    monkeypatch.setattr(_MEASURED, "peak_memory", lambda path, *rest: peak_memory(path, *rest) if path == out else None)
     held = np.ones(1_500_000_000, np.uint8)  # memory of this process is not that of the one which is measured
     command = ["accelerate", str(archive), "--out", str(out), "--data", str(_data(archive)), "--metric", "accuracy"]
     more = [
@@ -153,15 +160,20 @@ def test_the_command(archives: Archives, tmp_path: Path, capsys: pytest.CaptureF
     sizes = report["encoder_bytes"]
     assert sizes == {"original": rows["original"], "result": rows[report["written"]]}
     assert rows["given int8"] < rows["given"] < rows["dense"] and "in the archive: 0.0 MB (original: 0.0 MB)" in printed
-    assert 1e8 < report["peak_memory_bytes"]["result"] < 1.5e9 and report["test"]["examples"] == 36
+    assert 1e8 < report["peak_memory_bytes"]["result"] < 1.5e9 and report["peak_memory_bytes"]["original"] is None
+    assert "(original: unknown, because its files are missing)" in printed and report["test"]["examples"] == 36
     assert "<svg" in (tmp_path / "p.svg").read_text()
     assert load_archive(out).model is not None and not (tmp_path / "fast.tar.gz.parts").exists()
 
 
+def test_peak_memory_is_unknown_where_the_process_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("elmo_mf.acceleration.speed._PROGRAM", "print(5); raise SystemExit(1)")
+    assert peak_memory(tmp_path / "model.tar.gz", tmp_path / "dev.tsv") is None
+
+
 def test_the_function(archives: Archives, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It returns what it measured as tables, and `test` what the result loses on data that chose nothing."""
-    measured = import_module("elmo_mf.acceleration.accelerate_archive")  # the function has its name
-    monkeypatch.setattr(measured, "peak_memory", lambda *_: None)  # in processes of its own, as the command's test has
+    monkeypatch.setattr(_MEASURED, "peak_memory", lambda *_: None)  # in processes of its own, as the command's test has
     archive, out = archives(TAGGER), tmp_path / "fast.tar.gz"
     compression = Compression(method="svd", rank=1, targets="all")
     converted = accelerate_archive(archive, out, EncoderSettings(compression), seconds=0)
