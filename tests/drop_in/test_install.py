@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from elmo_mf.bilm import clear_derived_caches
 from tests.drop_in.install import counterparts, drop_in
+from tests.processes import in_another_process
 
 Files = Callable[..., tuple[Path, Path]]
 IDS = batch_to_ids([["The", "cat", "sat", "."], ["A", "dog"]])
@@ -87,14 +88,18 @@ def test_a_model_in_another_process(bilm: Any, tmp_path: Path) -> None:
     with drop_in():
         expected = _vectors(bilm)
         torch.save(bilm, tmp_path / "model")
-        torch.save({"ids": IDS}, tmp_path / "ids")
-    code = (
-        "import sys, torch, elmo_mf.drop_in; model = torch.load('model', weights_only=False); "
-        "model._elmo_lstm.reset_states(); ids = torch.load('ids')['ids']; "
-        "torch.save(torch.stack(model(ids)['activations']).detach(), 'vectors')"
-    )
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, env={**os.environ, "PYTHONPATH": _ROOT})
-    torch.testing.assert_close(torch.load(tmp_path / "vectors"), expected, atol=1e-6, rtol=0)
+    vectors = in_another_process(_computed, tmp_path / "model")
+    torch.testing.assert_close(torch.from_numpy(vectors), expected, atol=1e-6, rtol=0)
+
+
+def _computed(file: Path) -> Any:
+    """The vectors of a model in a file, where importing the drop-in is all that is done."""
+    import elmo_mf.drop_in  # noqa: F401
+
+    bilm = torch.load(file, weights_only=False)
+    vectors = _vectors(bilm)
+    assert counterparts(bilm) == 2
+    return vectors.numpy()
 
 
 _ROOT = str(Path(__file__).parents[2])
