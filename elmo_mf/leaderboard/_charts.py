@@ -16,6 +16,7 @@ from typing import Any
 
 import altair as alt
 import numpy as np
+from altair.utils.schemapi import debug_mode
 
 from elmo_mf.figures import COLORS, THEMES
 from elmo_mf.leaderboard._points import AXES, Axis, Point, look_of, points
@@ -112,7 +113,8 @@ def _panels(board: Board, known: Sequence[Point], methods: Sequence[str]) -> dic
     ranks = tuple(sorted({point["rank"] for point in known if isinstance(point["rank"], int)}))
     shown = [axis for axis in AXES if any(point[axis.key] is not None for point in known)]
     reach = _reach(known, unit)
-    return {axis: _panel(axis, unit, looks, targets, ranks, reach) for axis in shown}
+    with debug_mode(False):  # Altair validates every part when it is made, which takes longer than the rest
+        return {axis: _panel(axis, unit, looks, targets, ranks, reach) for axis in shown}
 
 
 def _reach(known: Sequence[Point], unit: Unit) -> tuple[float, float] | None:
