@@ -17,23 +17,30 @@ _LANGUAGE_MODEL = "wikitext2-bilm"  # the task of an ELMo's own loss
 
 
 def use_of(row: Row, board: Board) -> str:
-    """Return the command, config or Python code that creates the encoder; empty for a baseline or the dense encoder."""
-    parts = []
+    """Return the command, config or Python code that creates the encoder; empty for a baseline or the dense encoder.
+
+    What follows a command or a call is a comment behind it, so that the whole can be pasted.
+    """
+    command, settings = _command(row, board), []
+    if row.identity.tuning is not None:
+        epochs = row.identity.tuning.epochs
+        settings.append(f"fine-tuning for {epochs} epoch{'' if epochs == 1 else 's'}")
+    if row.identity.precision is not None:
+        settings.append(f"precision: '{products_of(row.identity.precision)}'")
+    if not command or not settings:
+        return command or ", ".join(settings)
+    return f"{command}  # then {', '.join(settings)}"
+
+
+def _command(row: Row, board: Board) -> str:
     if row.compression is not None and board.first.run.is_language_model:
         values = row.compression.model_copy(update={"finetune": None}).to_dict()
         arguments = ", ".join(f"{name}={value!r}" for name, value in values.items())
-        parts.append(f"compress_core(core, Compression({arguments}))")
-    elif row.compression is not None:
+        return f"compress_core(core, Compression({arguments}))"
+    if row.compression is not None:
         include = "" if row.identity.method_file is None else " --include FILE"  # whose path no record has
-        parts.append(_compress(row.compression, row.identity.task_gradients, _dtype(row), board) + include)
-    elif _dtype(row) != "float32":
-        parts.append(compress_command(None, _dtype(row)))
-    if row.identity.tuning is not None:
-        epochs = row.identity.tuning.epochs
-        parts.append(f"then fine-tuning for {epochs} epoch{'' if epochs == 1 else 's'}")
-    if row.identity.precision is not None:
-        parts.append(f"precision: '{products_of(row.identity.precision)}'")
-    return ", ".join(parts)
+        return _compress(row.compression, row.identity.task_gradients, _dtype(row), board) + include
+    return "" if _dtype(row) == "float32" else compress_command(None, _dtype(row))
 
 
 def _dtype(row: Row) -> StoredType:

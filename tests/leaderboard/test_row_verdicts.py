@@ -351,13 +351,13 @@ def test_int8_is_judged_like_a_compressed_encoder(tmp_path: Path) -> None:
     entries += [_baseline(task, "no-encoder", 0.4, seed) for seed in (1, 2, 3)]
     (chosen, *_) = recommendations(_board(tmp_path / "checked", *entries, margin=2))
     rounded = "elmo-mf compress options.json weights.hdf5 --dtype int8 --out small"
-    assert chosen.use == f"{rounded}, precision: 'int8'"
+    assert chosen.use == f"{rounded}  # then precision: 'int8'"
     entries += [task.entry(8, 0.70, seed, run={"precision": "int8"}) for seed in (1, 2, 3)]
     board = _board(tmp_path / "factors", *entries)
     factors = _row(board, "svd all rank 8 in int8")
     command = "elmo-mf compress options.json weights.hdf5 --method svd --targets all --rank 8"
-    assert use_of(factors, board) == f"{command} --dtype int8 --out small, precision: 'int8'"
+    assert use_of(factors, board) == f"{command} --dtype int8 --out small  # then precision: 'int8'"
     entries += [task.entry(None, 0.70, seed, run={"precision": "int4"}) for seed in (1, 2, 3)]
     board = _board(tmp_path / "four bits", *entries)
     command = "elmo-mf compress options.json weights.hdf5 --dtype int4 --out small"
-    assert use_of(_row(board, "dense in int4"), board) == f"{command}, precision: 'int8'"
+    assert use_of(_row(board, "dense in int4"), board) == f"{command}  # then precision: 'int8'"
