@@ -22,6 +22,18 @@ _DISTILL_STEPS = 1000
 _BUDGETS = ("parameters", "bytes", "multiply_adds")
 
 
+def budget_help(counted: str) -> str:
+    """Return the help text of `--budget`.
+
+    Args:
+        counted: In which type bytes are counted, such as `in float32`.
+    """
+    return (
+        f"Size of the whole biLSTM, instead of a rank: a number of parameters, bytes=N (counted {counted}), "
+        "multiply_adds=N per token, or a percentage of the dense parameters, such as 10%."
+    )
+
+
 @dataclass(frozen=True)
 class CompressionOptions:
     """Options that `compress`, `embed` and `perplexity` share."""
@@ -32,11 +44,7 @@ class CompressionOptions:
     ] = None
     budget: Annotated[
         str | None,
-        Option(
-            help="Size of the whole biLSTM, instead of a rank: a number of parameters, bytes=N (of --dtype if there is "
-            "that option, else of float32), multiply_adds=N per token, or a percentage of the dense parameters, such "
-            "as 10%."
-        ),
+        Option(help=budget_help("in float32")),
     ] = None
     allocation: Annotated[
         str,
@@ -50,7 +58,7 @@ class CompressionOptions:
         Option(
             autocompletion=_completion.complete_one(_completion.methods),
             help="Factorization method: svd, whitened_svd, semi_nmf, nmf, prune or random; fisher_svd or kfac_svd, "
-            "which need gradients; or that of --include.",
+            "which need gradients; or a method loaded with --include.",
         ),
     ] = "svd"
     targets: Annotated[
@@ -65,7 +73,7 @@ class CompressionOptions:
         str | None,
         Option(
             help="Also factorize the character CNN's highway layers, at this rank, or, with the value budget, within "
-            "--budget; without --rank and --budget, factorize nothing else."
+            "--budget; without --rank or --budget, factorize nothing else."
         ),
     ] = None
 
@@ -96,7 +104,7 @@ class CompressionOptions:
         alone = any(more.get(key) is not None for key in ("cells", "highway_rank"))
         if not alone:  # otherwise the compression itself says what it cannot have
             given += [name for name, value in more.items() if name not in allowed and value != default_of(name)]
-        for option in (COMPRESSION[f"compression.{name}"] for name in given):
+        for option in (self.option_names()[f"compression.{name}"] for name in given):
             raise InputError(f"{option} requires --rank or --budget")
         return read_compression(more) if alone else None
 
@@ -130,8 +138,8 @@ class AllCompressionOptions(CompressionOptions):
         str | None,
         Option(
             help="Number of memory cells to keep in each direction of each layer: those that the loss of --gradients "
-            "needs least are removed before the factorization; without --rank and --budget, there is none. With the "
-            "value budget, the number with which the least loss is predicted within --budget."
+            "needs least are removed before the factorization; without --rank or --budget, nothing is factorized. With "
+            "the value budget, the number with which the least loss is predicted within --budget."
         ),
     ] = None
     granularity: Annotated[str, Option(help="stacked: all gates together; gate: each gate alone.")] = "stacked"
@@ -182,6 +190,10 @@ class AllCompressionOptions(CompressionOptions):
         if compression is not None:
             check_gradients(compression)
         return compression
+
+    def option_names(self) -> Mapping[str, str]:
+        """Map keys of a compression to the options that set them."""
+        return COMPRESSION | {"compression.allow_larger": "--allow-larger"}
 
     def _more(self) -> dict[str, Any]:
         if self.distill is None and self.distill_steps != _DISTILL_STEPS:

@@ -10,7 +10,7 @@ from elmo_mf.errors import InputError
 
 _SAME = (
     "rank", "budget", "allocation", "method", "targets", "highway_rank", "granularity", "layers", "directions",
-    "inputs", "calibration", "gradients", "distill", "allow_larger", "cells",
+    "inputs", "calibration", "gradients", "distill", "cells",
 )  # fmt: skip
 COMPRESSION = {
     **{f"compression.{key}": f"--{key.replace('_', '-')}" for key in _SAME},
@@ -42,5 +42,11 @@ def options_named(names: Mapping[str, str]) -> Iterator[None]:
         key, _, inner = error.place.partition(": ")
         known = [name for name in names if f"{key}.".startswith(f"{name}.")]
         if known:
-            error.args = (names[max(known, key=len)], *([inner] if inner else []), error.args[-1])
+            problem = error.args[-1].replace("; set allow_larger to accept it", _advice(names))
+            error.args = (names[max(known, key=len)], *([inner] if inner else []), problem)
         raise
+
+
+def _advice(names: Mapping[str, str]) -> str:
+    option = names.get("compression.allow_larger")
+    return f"; use {option} to accept it" if option else ""

@@ -52,7 +52,8 @@ class EncoderOptions:
         str,
         Option(
             autocompletion=_completion.complete_one(_completion.methods),
-            help="Factorization method: svd, whitened_svd, semi_nmf, nmf, prune or random, or that of --include.",
+            help="Factorization method: svd, whitened_svd, semi_nmf, nmf, prune or random, or a method loaded with "
+            "--include.",
         ),
     ] = "svd"
     highway_rank: Annotated[

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from elmo_mf.cli._compression_options import AllCompressionOptions
+from elmo_mf.cli._compression_options import AllCompressionOptions, budget_help
 from elmo_mf.cli._elmo_files import files_of_command
 from elmo_mf.cli._option_names import options_named
 from elmo_mf.cli._output_options import Force, check_unused
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
     from elmo_mf.compression import CompressedCheckpoint
 
 
+@dataclass(frozen=True)
+class StoredCompressionOptions(AllCompressionOptions):
+    """Options of a compression whose result is stored in the type of `--dtype`."""
+
+    budget: Annotated[str | None, Option(help=budget_help("in the type of --dtype"))] = None
+
+
 def compress(
     options: Annotated[
         Path, Argument(metavar="ELMO", help="options.json of the ELMo, or a folder or zip with all its files.")
@@ -26,7 +34,7 @@ def compress(
     out: Annotated[
         Path, Option("--out", "--output", help="Folder for options.json, weights.hdf5, report.json and MODEL_CARD.md.")
     ],
-    how: AllCompressionOptions,
+    how: StoredCompressionOptions,
     weights: Annotated[Path | None, Argument(help="Weights of the ELMo, HDF5, if ELMO is options.json.")] = None,
     evaluation: Annotated[
         Path | None, Option(help="Text on which to measure the errors in the report; that of --calibration by default.")

@@ -117,10 +117,11 @@ def pretrain(
 
     Writes options.json, weights.hdf5, softmax.hdf5, vocabulary.txt, pretrain.json (settings, held-out perplexities,
     versions) and MODEL_CARD.md; with --tracker, also logs: tensorboard to OUT/tensorboard, mlflow to OUT/mlflow.db or
-    where MLFLOW_TRACKING_URI says. The same command, files and threads give the same weights, even when the command
-    resumes an interrupted run from its last checkpoint. With --rank or --budget the random weights are factorized by
-    svd and the factors are trained. With --from, the training of another ELMo continues on the given text, with its
-    softmax and vocabulary if it has them; a learning rate below the default then preserves more of what it learned.
+    to the server named by MLFLOW_TRACKING_URI. The same command, files and threads give the same weights, even when the
+    command resumes an interrupted run from its last checkpoint. With --rank or --budget the random weights are
+    factorized by svd and the factors are trained. With --from, the training of another ELMo continues on the given
+    text, with its softmax and vocabulary if it has them; a learning rate below the default then preserves more of what
+    it learned.
 
     Examples:
 

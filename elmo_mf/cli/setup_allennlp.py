@@ -27,8 +27,9 @@ def setup_allennlp(
 ) -> None:
     """Install AllenNLP into the virtual environment that elmo-mf is in, with pip, or with uv if pip is not there.
 
-    AllenNLP's own requirements no longer install. It comes without them, after the releases of a lock that elmo-mf
-    is tested with, which are verified by their SHA-256. Other releases of these packages are replaced; torch is not.
+    AllenNLP's own requirements no longer install. This command installs the pinned releases that elmo-mf is tested with
+    (verified by SHA-256), then AllenNLP without its requirements. Other releases of these packages are replaced; torch
+    is not.
 
     Examples:
 

@@ -25,7 +25,10 @@ def shrink(
     ] = None,
     gradients: Annotated[
         Path | None,
-        Option(help="File of elmo-mf gradients wikitext2-bilm, by which the cells that the loss needs least go."),
+        Option(
+            help="File of elmo-mf gradients wikitext2-bilm, used to choose the cells to remove: those that the loss "
+            "needs least."
+        ),
     ] = None,
     dtype: Annotated[str, Option(help="Type of the stored weights: float32 or float16.")] = "float32",
     licence: Annotated[

@@ -39,8 +39,8 @@ class GridOptions:
         str | None,
         Option(
             autocompletion=_completion.complete_some(_completion.tasks),
-            help="Comma-separated, see elmo-mf tasks; by default all that train a model, or with --options those of "
-            "them with an ELMo.",
+            help="Comma-separated, see elmo-mf tasks; default: all tasks that train a model; with --options, only "
+            "those that use an ELMo.",
         ),
     ] = None
     methods: Annotated[
@@ -140,7 +140,7 @@ class ExecutorOptions:
 class ModeOptions:
     """Options for which runs are executed, if any."""
 
-    retry_failed: Annotated[bool, Option("--retry-failed", help="Execute runs that failed before again.")] = False
+    retry_failed: Annotated[bool, Option("--retry-failed", help="Run failed runs again.")] = False
     retime: Annotated[
         str | None,
         Option(
@@ -213,10 +213,10 @@ def sweep(
     killed, or their machine ran out of memory or disk space.
 
     --tracker also logs the recorded runs to an experiment tracker: tensorboard, to OUTPUT/tensorboard; or mlflow, to
-    OUTPUT/mlflow.db or where MLFLOW_TRACKING_URI says. Runs that are logged already are not logged again.
+    OUTPUT/mlflow.db or to the server named by MLFLOW_TRACKING_URI. Runs that are logged already are not logged again.
 
-    Times are comparable on one machine only. --retime measures the times of recorded runs again, one after the other,
-    on whatever machine they were scored: nothing is trained, and everything else in a record is kept.
+    Times are comparable on one machine only. --retime measures the times of recorded runs again on this machine,
+    wherever they were scored: nothing is trained, and everything else in a record is kept.
 
     Exit status: 0 when every run is recorded, 1 when runs failed or the disk was full, 2 for bad input.
 

@@ -26,9 +26,9 @@ def upload(
 ) -> None:
     """Upload an ELMo to the Hugging Face Hub, with its model card as the README.
 
-    Before anything is sent, the files are read as those of an ELMo. Uploaded are options.json, weights.hdf5 and the
-    card; the softmax and the vocabulary, report.json and pretrain.json, if they are there; and nothing else of the
-    folder. The token is that of the variable HF_TOKEN or of hf auth login. Requires pip install 'elmo-mf[hub]'.
+    Before anything is sent, the files are read as those of an ELMo. Uploads options.json, weights.hdf5 and the card;
+    the softmax and the vocabulary, report.json and pretrain.json, if they are there; and nothing else. The token is
+    read from HF_TOKEN or from `hf auth login`. Requires pip install 'elmo-mf[hub]'.
 
     Wherever elmo-mf takes options.json or a folder with all files, hf://USER/NAME is the uploaded ELMo, and
     hf://USER/NAME@REVISION another revision of it.

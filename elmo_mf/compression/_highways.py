@@ -48,7 +48,7 @@ def _check_rank(reference: HighwayReference, rank: int, allow_larger: bool) -> N
         raise InputError(
             "compression.highway_rank",
             f"found {rank}, expected less than {reference.break_even:.1f}, the break-even "
-            f"rank of {reference}, at which factors save nothing; allow_larger (--allow-larger) accepts it",
+            f"rank of {reference}, at which factors save nothing; set allow_larger to accept it",
         )
 
 

@@ -132,5 +132,5 @@ def _check_useful(reference: MatrixReference, rank: int) -> None:
         raise InputError(
             "compression.rank",
             f"found {rank}, expected less than {reference.break_even:.1f}, the break-even rank of "
-            f"{reference}, at which factors save nothing; allow_larger (--allow-larger) accepts it",
+            f"{reference}, at which factors save nothing; set allow_larger to accept it",
         )

@@ -123,7 +123,7 @@ class SweepSpec(BaseModel):
     """Python files, folders and modules with methods and tasks from outside this package, see
     `elmo_mf.extensions.include`."""
     tasks: Annotated[_Texts, AfterValidator(_not_empty)]
-    """Names of tasks; by default all that train a model, or with `options` those of them with an ELMo."""
+    """Names of tasks; default: all tasks that train a model; with `options`, only those that use an ELMo."""
     methods: _Texts = ("svd",)
     """Factorization methods of the grid; may be empty."""
     targets: Annotated[_Texts, AfterValidator(_not_empty)] = ("all",)

@@ -23,7 +23,7 @@ _SETTINGS = {
 
 @register("mlflow")
 class MLflow:
-    """Writes to `mlflow.db` in the output folder, or where `MLFLOW_TRACKING_URI` says.
+    """Writes to `mlflow.db` in the output folder, or to the server that `MLFLOW_TRACKING_URI` names.
 
     The runs belong to the experiment of `MLFLOW_EXPERIMENT_NAME`, by default `elmo-mf`.
     """

@@ -206,6 +206,8 @@ def test_compress_and_distill(elmo_files: Files, tmp_path: Path, capsys: pytest.
         (["--dtype", "int8", "--setting", "ridge=1"], "--setting requires --rank or --budget"),
         (["--dtype", "int8", "--calibration", "README.md"], "--calibration requires --rank or --budget"),
         (["--rank", "2", "--distill-steps", "9"], "--distill-steps requires --distill"),
+        (["--rank", "5"], "at which factors save nothing; use --allow-larger to accept it\n"),
+        (["--highway-rank", "12"], "at which factors save nothing; use --allow-larger to accept it\n"),
         (["--rank", "2", "--highway-rank", "half"], "--highway-rank: found 'half'"),
         (
             ["--rank", "2", "--highway-rank", "budget"],
@@ -249,6 +251,16 @@ def test_compress_errors(
     options, weights = elmo_files()
     assert message in _fails(capsys, "compress", options, weights, "--out", tmp_path / "out", *arguments)
     assert not (tmp_path / "out").exists()
+
+
+def test_errors_advise_no_option_of_another_command(
+    elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options, weights = elmo_files()
+    (tmp_path / "t.txt").write_text("a few words\n")
+    elmo = "--options", options, "--weights", weights
+    error = _fails(capsys, "embed", tmp_path / "t.txt", tmp_path / "vectors.hdf5", *elmo, "--rank", "5")
+    assert "--rank: found 5" in error and error.endswith("at which factors save nothing\n")
 
 
 @pytest.mark.parametrize(
