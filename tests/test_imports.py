@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,6 +127,7 @@ _ERRORS = [
     ["bench", "--precisions", "x"],
     ["accelerate", "damaged.tar.gz", "--out", "x"],
     ["accelerate", "damaged.tar.gz", "--out", "x", "--precision", "x"],
+    ["accelerate", "empty.tar.gz", "--out", "x"],
     ["inspect", "missing.json", "missing.hdf5"],
     ["accelerate", "missing.tar.gz", "--out", "x"],
     ["convert", "missing", "--out", "x"],
@@ -155,6 +157,7 @@ _ERRORS = [
 def test_errors_do_not_wait_for_pytorch(tmp_path: Path) -> None:
     """Its import takes most of the time of a command that fails at once."""
     (tmp_path / "damaged.tar.gz").write_bytes(b"no archive")
+    tarfile.open(tmp_path / "empty.tar.gz", "w:gz").close()
     (tmp_path / "text.txt").write_text("a b\n", encoding="utf-8")
     for words, imported in _imported_by(_ERRORS, tmp_path):
         assert "torch" not in imported, words

@@ -120,27 +120,40 @@ def _check_version(source: Path, path: Path) -> None:
 
 
 def check_archive(source: Path) -> None:
-    """Check that a file begins as an archive does, which takes no time; `open_archive` checks the rest.
+    """Check that an archive has a config and weights, which AllenNLP writes first; `open_archive` checks the rest.
 
     Args:
         source: `model.tar.gz`, or the folder of a training, which is not checked.
 
     Raises:
-        InputError: The file cannot be read, or is no archive.
+        InputError: The file cannot be read, is no archive, or has no config or no weights.
     """
-    if not source.is_dir():
-        with _tar(source) as archive:
-            archive.next()
+    if source.is_dir():
+        return
+    left = [CONFIG, WEIGHTS]
+    with _tar(source) as archive:
+        for member in _members(source, archive, Path(tempfile.gettempdir())):
+            name = str(PurePosixPath(member.name))
+            left = [other for other in left if other != (WEIGHTS if name == _BEST else name)]
+            if not left:
+                return
+    raise InputError(source, f"found no {' and no '.join(left)}, expected {_EXPECTED}")
 
 
 def _extract(source: Path, folder: Path) -> None:
     """Extract an untrusted archive."""
     with _tar(source) as archive:
-        most = max(_LEAST_BOUND, source.stat().st_size * _MOST_GROWTH)
-        for number, member in enumerate(archive):
-            most -= member.size
-            _check_member(source, member, number, most, folder)
+        for member in _members(source, archive, folder):
             _extract_member(archive, member, folder)
+
+
+def _members(source: Path, archive: tarfile.TarFile, folder: Path) -> Iterator[tarfile.TarInfo]:
+    """List the members of an untrusted archive, each checked before it is extracted to a folder."""
+    most = max(_LEAST_BOUND, source.stat().st_size * _MOST_GROWTH)
+    for number, member in enumerate(archive):
+        most -= member.size
+        _check_member(source, member, number, most, folder)
+        yield member
 
 
 @contextmanager
