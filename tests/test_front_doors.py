@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
@@ -89,3 +90,14 @@ def test_front_doors(package: str) -> None:
         if origin.get(name) == module and not f"{importer}.".startswith(f"{package}.")
     ]
     assert not past
+
+
+def test_the_table_of_packages_has_the_order_of_the_contract() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
+    numbers = {name: number for number, layer in enumerate(layers) for name in layer.split(" | ")}
+    section = (ROOT / "docs" / "design.md").read_text(encoding="utf-8").split("\n## ")[1]
+    firsts = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    names = re.findall(r"`(\w+)`", " ".join(firsts))
+    assert sorted(names) == sorted(numbers)
+    assert sorted(names, key=numbers.__getitem__) == names
