@@ -128,12 +128,12 @@ class InputError(ValueError):
 
     @property
     def place(self) -> str:
-        """Where it is."""
+        """The place of what is wrong."""
         return printable(": ".join(self.args[:-1]))
 
     @property
     def problem(self) -> str:
-        """What is wrong there."""
+        """The problem at the place."""
         return printable(self.args[-1])
 
     def renamed(self, old: Path, new: str | Path) -> InputError:

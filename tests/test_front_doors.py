@@ -101,3 +101,15 @@ def test_the_table_of_packages_has_the_order_of_the_contract() -> None:
     names = re.findall(r"`(\w+)`", " ".join(firsts))
     assert sorted(names) == sorted(numbers)
     assert sorted(names, key=numbers.__getitem__) == names
+
+
+_LATER = ROOT / "elmo_mf" / "leaderboard"
+
+
+@pytest.mark.parametrize("module", sorted(name for name, path in _FILES.items() if _LATER not in path.parents))
+def test_summaries_are_no_bare_clauses(module: str) -> None:
+    """A docstring begins with a noun phrase or an imperative."""
+    for node in ast.walk(ast.parse(_FILES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            summary = (ast.get_docstring(node) or "").partition("\n")[0]
+            assert not re.match("(What|How|Where|Which) ", summary), summary

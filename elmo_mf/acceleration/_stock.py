@@ -33,7 +33,7 @@ Shapes = Mapping[str, Sequence[int]]
 
 @dataclass(frozen=True)
 class StockSettings:
-    """What an encoder's parameters do not show. The defaults are those of every published ELMo.
+    """Settings that an encoder's parameters do not show. The defaults are those of every published ELMo.
 
     Attributes:
         cell_clip: Bound of the memory cells; None for none.

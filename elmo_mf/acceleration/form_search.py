@@ -50,7 +50,7 @@ class Candidate:
 
 
 class Row(BaseModel):
-    """What was measured of a form of the model.
+    """Measurements of a form of the model.
 
     Attributes:
         name: Its name.

@@ -17,7 +17,7 @@ _TAILS = (2.5, 97.5)  # percent
 
 @dataclass(frozen=True)
 class Loss:
-    """What a model loses in points, hundredths of the metric, against another on the same examples.
+    """Loss of a model in points, hundredths of the metric, against another on the same examples.
 
     Attributes:
         estimate: The loss on all examples; negative for a gain.

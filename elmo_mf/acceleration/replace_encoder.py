@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EncoderSettings:
-    """How an encoder runs in the place of AllenNLP's.
+    """Settings of an encoder in the place of AllenNLP's.
 
     Attributes:
         compression: How it is compressed; None leaves its weights unchanged.

@@ -13,7 +13,7 @@ BATCHES = (1, 32)
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """What the search for the fastest form of a model measures.
+    """Settings of the search for the fastest form of a model.
 
     Attributes:
         data: Labelled data in the training data's format, on which forms are compared.

@@ -19,7 +19,7 @@ PRIMING_TEXT = Path(__file__).with_name("priming.txt")
 
 
 class SteppedEncoder(Protocol):
-    """What priming needs of an encoder; see `Bilm`."""
+    """The part of an encoder that priming needs; see `Bilm`."""
 
     @property
     def bounds(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""What the encoder's precision and state can be; the command line checks both before PyTorch is imported."""
+"""Valid precisions and states of the encoder; the command line checks both before PyTorch is imported."""
 
 from typing import Literal
 

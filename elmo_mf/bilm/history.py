@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class History:
-    """What was done to an ELMo's weights, oldest first.
+    """Compressions of an ELMo's weights and other changes, oldest first.
 
     Attributes:
         steps: The JSON objects that `options.json` has of it, files by their SHA-256: a `Compression`, or the number of

@@ -184,7 +184,7 @@ class BilmOptions:
 
     @property
     def history(self) -> History:
-        """What was done to the weights, noted as the list `compressions` under the key `elmo_mf`."""
+        """The history of the weights, noted as the list `compressions` under the key `elmo_mf`."""
         return History(tuple(self.extra.get("elmo_mf", {}).get("compressions", ())))
 
     def followed_by(self, step: Mapping[str, Any]) -> BilmOptions:

@@ -1,4 +1,4 @@
-"""What `elmo-mf accelerate` prints."""
+"""Printed report of `elmo-mf accelerate`."""
 
 from __future__ import annotations
 

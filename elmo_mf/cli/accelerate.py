@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How the encoders run."""
+    """Options for how the encoders run."""
 
     precision: Annotated[
         str, Option(help="Precision in which the encoder's matrices are stored and run: float32, bfloat16 or int8.")
@@ -60,7 +60,7 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """What the search for the fastest form measures."""
+    """Options of the search for the fastest form."""
 
     data: Annotated[
         Path | None,

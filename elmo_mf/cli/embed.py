@@ -58,7 +58,7 @@ class KnownWords:
 
 @dataclass(frozen=True)
 class VectorOptions:
-    """How vectors are computed, and which are kept."""
+    """Options for how vectors are computed, and which are kept."""
 
     all_layers: Annotated[bool, Option("--all", help="Keep all layers (default).")] = False
     top: Annotated[bool, Option("--top", help="Keep the top layer.")] = False

@@ -1,4 +1,4 @@
-"""How far a compressed encoder's activations are from the dense one's."""
+"""Distance of a compressed encoder's activations from the dense one's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of a removal of memory cells before the work: whether it can be done, and which sizes are left."""
+"""Checks of a removal of memory cells before the work: whether it can be done, and which sizes are left."""
 
 from __future__ import annotations
 

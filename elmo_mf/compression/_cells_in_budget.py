@@ -30,7 +30,7 @@ _Place = tuple[int, int, Target]  # direction, layer and target of a matrix
 
 @dataclass(frozen=True)
 class CellStatistics:
-    """What is known of the memory cells of an ELMo and of what they cost.
+    """Statistics of the memory cells of an ELMo and of what they cost.
 
     Attributes:
         removals: Their removal, by (direction, layer).
@@ -103,7 +103,7 @@ def _error_left(smaller: BilmWeights, rest: Compression, reductions: Mapping[_Pl
 def _error_reductions(
     reference: MatrixReference, weights: BilmWeights, rising: Sequence[int], known: CellStatistics
 ) -> Iterator[Array]:
-    """How much each further rank of a matrix lowers the squared error, for each number of cells."""
+    """Decrease of the squared error by each further rank of a matrix, for each number of cells."""
     removal = known.removals[reference.key]
     if reference.target == "projection":
         return _of_projection(removal, rising)

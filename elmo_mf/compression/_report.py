@@ -100,7 +100,7 @@ class HighwayReport:
 
 @dataclass(frozen=True)
 class SpeedUp:
-    """How many times fewer multiply-adds a token needs.
+    """Ratio of the multiply-adds of a token, dense to compressed.
 
     Attributes:
         lstm: In the biLSTM, where it is also how many times fewer bytes are read.
@@ -113,7 +113,7 @@ class SpeedUp:
 
 @dataclass(frozen=True)
 class CompressionReport:
-    """What a compression did to an encoder.
+    """Report on a compression of an encoder.
 
     Attributes:
         cells: Number of memory cells in each direction of each layer, before and after.

@@ -1,4 +1,4 @@
-"""What a compression depends on: its settings, and the content of the files that it names."""
+"""Hashes of what a compression depends on: its settings, and the content of the files that it names."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class _FactorCosts:
 
 @dataclass(frozen=True)
 class MatrixPlace:
-    """Where a matrix of the LSTMs is, for readers.
+    """Place of a matrix of the LSTMs, for readers.
 
     Attributes:
         direction: `forward` or `backward`.

@@ -55,7 +55,7 @@ class Conversion:
 
     @property
     def softmax(self) -> Literal["full", "sampled"]:
-        """Which softmax bilm-tf used in training; both are evaluated in full."""
+        """The softmax that bilm-tf used in training; both are evaluated in full."""
         return "sampled" if self.options.extra.get("sample_softmax", True) else "full"
 
     def read(self, dataset: str) -> Array:

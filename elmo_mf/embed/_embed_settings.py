@@ -1,4 +1,4 @@
-"""How a text is embedded; without PyTorch, so that the command line checks options before it is imported."""
+"""Settings of embedding a text; without PyTorch, so that the command line checks options before it is imported."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ KEEP: tuple[Keep, ...] = ("all", "top", "average")
 
 @dataclass(frozen=True)
 class EmbedSettings:
-    """How a file is embedded.
+    """Settings of embedding a file.
 
     Attributes:
         keep: `all` layers, shape (n_layers + 1, tokens, 2p); the `top` layer or the `average`, shape (tokens, 2p).

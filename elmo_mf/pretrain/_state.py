@@ -78,7 +78,7 @@ class NumpyState(Data):
 
 @dataclass(frozen=True)
 class TrainerState:
-    """What a checkpoint contains of a run.
+    """State of a run that a checkpoint contains.
 
     Attributes:
         model: Parameters of the model.

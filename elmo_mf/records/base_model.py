@@ -1,4 +1,4 @@
-"""What the models of runs and records have in common: strictness, and bounds of numbers and texts."""
+"""Base of the models of runs and records: strictness, and bounds of numbers and texts."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _children(where: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _expected(value: Any) -> str | None:
-    """What was expected in place of a value that no report can show; None where it can."""
+    """Description of the value expected in place of one that no report can show; None where it can."""
     if isinstance(value, float) and not math.isfinite(value):
         return "a finite number"
     if isinstance(value, int) and abs(value) > MOST_INT:

@@ -1,4 +1,4 @@
-"""What a compression is, as data: cells to remove, matrices to factorize, how, to which size, and training afterwards.
+"""A compression as data: cells to remove, matrices to factorize, how, to which size, and training afterwards.
 
 A record, a sweep file, a jsonnet config and the command line all describe a compression with these models. Nothing here
 knows weights or factorization methods; `elmo_mf.compression` applies a compression.
@@ -132,7 +132,7 @@ class Budget(Data):
 
     @property
     def unit(self) -> str:
-        """What is counted, for people."""
+        """Name of what is counted, for people."""
         if self.kind == "share":
             return "of the parameters"
         return f"bytes in {self.dtype}" if self.dtype != "float32" else self.kind

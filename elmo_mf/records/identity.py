@@ -1,4 +1,4 @@
-"""What the score of a run depends on."""
+"""Identity of a run: all that its score depends on."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def precision_of(dtype: StoredType) -> Precision | None:
 
 
 class EncoderIdentity(Data):
-    """What distinguishes the encoders of one board, whatever their seeds."""
+    """Identity of an encoder on a board, whatever its seed."""
 
     compression: Compression | None = None
     """How the encoder is compressed, files by their SHA-256; null for the dense encoder."""
@@ -199,7 +199,7 @@ class RunIdentity(EncoderIdentity):
 
     @property
     def encoder(self) -> EncoderIdentity:
-        """What distinguishes the encoder from others of the same board."""
+        """Identity of the encoder among those of the same board."""
         return EncoderIdentity.model_construct(
             compression=self.compression,
             task_gradients=self.task_gradients,

@@ -1,4 +1,4 @@
-"""What each example contributes to a run's scores, in a file in the folder of the record.
+"""Contribution of each example to a run's scores, in a file in the folder of the record.
 
 A board compares encoders example by example. The file is a NumPy archive with an array for each split and quantity,
 such as `test/score`.

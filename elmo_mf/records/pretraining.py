@@ -58,7 +58,7 @@ class StartRecord:
 
 @dataclass(frozen=True)
 class PretrainRecord:
-    """What `elmo-mf pretrain` writes about a run, in the order of the file.
+    """Record that `elmo-mf pretrain` writes about a run, in the order of the file.
 
     Attributes:
         command: The command line that repeats the run, with file names instead of paths.

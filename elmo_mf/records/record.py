@@ -27,7 +27,7 @@ PARTS: tuple[Part, ...] = ("encoder", "model")
 
 
 class TaskInfo(Data):
-    """What the leaderboard says of a task in addition to its scores."""
+    """Description of a task on the leaderboard, in addition to its scores."""
 
     title: Text
     """Title for readers."""
@@ -258,7 +258,7 @@ class _Identified(Data):
 
 
 class Measurements(Data):
-    """What a run measures."""
+    """Measurements of a run."""
 
     task: TaskInfo
     """The task, for readers."""

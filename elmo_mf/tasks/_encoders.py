@@ -38,7 +38,7 @@ TaskGradients = Callable[[SweepSpec, Run, Workspace], Path]
 
 
 class EncoderReport(Data):
-    """What the compression of an encoder did; the defaults are those of a dense one."""
+    """Report on the compression of an encoder; the defaults are those of a dense one."""
 
     matrices: list[LstmMatrix] = Field(default_factory=list)
     """Each compressed matrix."""

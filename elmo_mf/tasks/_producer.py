@@ -1,4 +1,4 @@
-"""What a kind of runs consists of: how they are executed and timed, and which versions their scores depend on."""
+"""Parts of a kind of runs: how they are executed and timed, and which versions their scores depend on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Times: TypeAlias = tuple[Latency, torch.device]
 
 @dataclass(frozen=True)
 class MeasuredEncoder:
-    """What a run measures of its encoder: fields of `Measurements`, with the values of a baseline without one."""
+    """Measurements of a run's encoder: fields of `Measurements`, with the values of a baseline without one."""
 
     size: Size | None = None
     activation_error: ActivationError | None = None
@@ -35,7 +35,7 @@ class MeasuredEncoder:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a run measures: fields of `Measurements`, and the following.
+    """Measurements of a run: fields of `Measurements`, and the following.
 
     Attributes:
         encoder: The fields that describe the encoder.

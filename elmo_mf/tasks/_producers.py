@@ -1,4 +1,4 @@
-"""Which producer executes the runs of a task."""
+"""Choice of the producer that executes the runs of a task."""
 
 from __future__ import annotations
 

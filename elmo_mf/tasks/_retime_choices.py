@@ -1,4 +1,4 @@
-"""Which recorded runs can be timed again, which is checked before anything is imported for it."""
+"""Choices of recorded runs to time again, checked before anything is imported for it."""
 
 from __future__ import annotations
 

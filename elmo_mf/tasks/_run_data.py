@@ -26,7 +26,7 @@ VERSION = 1
 
 
 class DataFacts(Data):
-    """What the scores of a run are compared with."""
+    """Facts about the data that the scores of a run are compared with."""
 
     examples: Examples
     """Number of examples of each split."""

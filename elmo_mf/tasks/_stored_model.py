@@ -24,7 +24,7 @@ _MOST_BYTES = 100_000
 
 
 class StoredTraining(Epochs):
-    """How a stored model was trained."""
+    """Training of a stored model."""
 
     collapsed: bool
     """Whether the model learned nothing in any attempt."""

@@ -75,7 +75,7 @@ def training_loop(config: dict[str, Any], work: str) -> TrainModel:
 
 
 class Epochs(Data):
-    """How long a model was trained."""
+    """Length of a model's training."""
 
     best_epoch: Count
     """The epoch whose parameters were kept, counted from 0."""
@@ -85,7 +85,7 @@ class Epochs(Data):
 
 @dataclass(frozen=True)
 class Training:
-    """What a training reports.
+    """Report on a training.
 
     Attributes:
         epochs: How long it took.

@@ -29,7 +29,7 @@ Rarity = dict[str, float]
 
 
 class Overlap(NamedTuple):
-    """How questions are answered: the rarity of words, and the number of words of an answer."""
+    """Parameters of the answers to questions: the rarity of words, and the number of words of an answer."""
 
     rarity: Rarity
     length: int

@@ -1,4 +1,4 @@
-"""What an experiment tracker is, and how it gets its name."""
+"""Experiment trackers, and their registration by name."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class RunLog(Protocol):
 
 
 class Tracker(Protocol):
-    """Where runs are logged.
+    """Interface of an experiment tracker, to which runs are logged.
 
     A class with these methods and a constructor that takes the output folder is a tracker, if it is decorated with
     `@register("name")` in a file that `elmo_mf.extensions.include` has imported or an entry point of the group

@@ -161,7 +161,7 @@ class MachineCodeLstm:
         kernel(config)(tasks, self.settings.openmp)
 
     def _slices(self, sequences: int) -> int:
-        """How many tasks share the sequences of a direction."""
+        """Number of tasks that share the sequences of a direction."""
         return min(sequences, max(1, torch.get_num_threads() // len(self.directions)))
 
     def _input_part(self, direction: int, inputs: Tensor) -> Tensor:

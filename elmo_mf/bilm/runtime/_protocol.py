@@ -1,4 +1,4 @@
-"""What every runtime of a layer's recurrence offers."""
+"""Interface of every runtime of a layer's recurrence."""
 
 from __future__ import annotations
 

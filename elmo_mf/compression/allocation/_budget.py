@@ -44,7 +44,7 @@ def with_absolute_budget(weights: BilmWeights, compression: Compression) -> Comp
 
 @dataclass(frozen=True)
 class BudgetRoom:
-    """What a budget allows, and the sizes between which it chooses, in its unit.
+    """The size that a budget allows, and the sizes between which it chooses, in its unit.
 
     Attributes:
         unit: What is counted, for people.

@@ -25,7 +25,7 @@ class MatrixFactorization(Protocol):
 
     @property
     def reference(self) -> MatrixReference | HighwayReference:
-        """Which matrix it is."""
+        """The matrix."""
 
     @property
     def candidate(self) -> Candidate:

@@ -102,7 +102,7 @@ class PartialForward:
 
     @torch.no_grad()
     def _inputs(self, weights: BilmWeights, direction: int, layer: int) -> Iterator[Tensor]:
-        """What a layer reads with other weights, (1, tokens, p) for each passage."""
+        """Inputs of a layer with other weights, (1, tokens, p) for each passage."""
         same = weights.token_layer is self.weights.token_layer
         tokens = None if same else token_layer(self.options, weights).eval()
         first = min(layer, weights.first_other_layer(self.weights, direction)) if same else 0

@@ -1,4 +1,4 @@
-"""What a probe classifies: sentences, pairs of sentences, or words, with their labels."""
+"""Examples that a probe classifies: sentences, pairs of sentences, or words, with their labels."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ class _Recurrence:
             code.store_integer(code.add(now, size), token)
 
     def _count(self, size: Integer) -> Integer:
-        """How many of the batch's first `size` sequences are this task's."""
+        """Number of the batch's first `size` sequences that are this task's."""
         code, stride = self.code, self.task.stride
         beyond = code.add(code.subtract(size, self.task.first), code.subtract(stride, code.number(1)))
         return code.divide(beyond, stride)

@@ -29,7 +29,7 @@ _UNROLL = 4  # rows of a panel, or of bfloat16 pairs of rows, in one pass of the
 
 @dataclass(frozen=True)
 class Block:
-    """What the code of a block depends on.
+    """Sizes and types that the code of a block depends on.
 
     Attributes:
         rows: Number of rows.
@@ -138,7 +138,7 @@ def _add_row(
 
 @dataclass(frozen=True)
 class _Operations(Generic[W]):
-    """How weights of one type are loaded and multiplied."""
+    """Instructions that load and multiply weights of one type."""
 
     load: Callable[[Address], W]
     load_splat: Callable[[Address], W]

@@ -20,7 +20,7 @@ from elmo_mf.bilm.runtime.kernel.task import CellTask
 
 @dataclass(frozen=True)
 class CellConfig:
-    """What the code depends on.
+    """Sizes and types that the code depends on.
 
     Attributes:
         n: Memory cells, a multiple of `lanes`.

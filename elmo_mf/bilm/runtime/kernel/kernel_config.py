@@ -1,4 +1,4 @@
-"""What the machine code of a recurrence depends on, and how its weights lie in memory."""
+"""Configuration of a recurrence's machine code, and the layout of its weights in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Python hands to the machine code: structures whose fields both sides address by name."""
+"""Arguments of the machine code: structures whose fields both sides address by name."""
 
 from __future__ import annotations
 
