@@ -13,6 +13,7 @@ from elmo_mf.leaderboard._score_estimates import Run, Scores
 from elmo_mf.leaderboard._statistics import Estimate, estimates
 from elmo_mf.leaderboard._units import Unit
 from elmo_mf.leaderboard._verdicts import is_not_inferior, verdicts
+from elmo_mf.records.identity import Scoring
 from elmo_mf.records.record import BATCHES, Record
 
 
@@ -190,7 +191,7 @@ def _trust(rows: pd.DataFrame, scores: BoardScores) -> Trust:
     if not len(shuffled):
         trust = Trust(True, "Dense beats every baseline. No encoder of shuffled weights was run.")
     else:
-        trust = _resolution(rows, float(-scores.sign * shuffled["difference"].iloc[0]), unit)
+        trust = _resolution(rows, float(-scores.sign * shuffled["difference"].iloc[0]), scores.first.run.scoring)
     run = set(baselines["baseline_of"])
     if trust.decides and "words" in run and "no-encoder" not in run:
         remark = f"{trust.remark} No model without an ELMo was run, so no encoder is recommended."
@@ -205,11 +206,19 @@ def _has_a_model_of_its_own(baselines: pd.DataFrame, scores: BoardScores) -> pd.
     return trains & ((kinds == "no-encoder") | (retrained & (kinds != "words")))
 
 
-def _resolution(rows: pd.DataFrame, distance: float, unit: Unit) -> Trust:
-    """Compare the distance between dense and shuffled weights with the widths of the intervals."""
-    compared = rows[rows["comparable"]]
-    half_width = float(((compared["high"] - compared["low"]) / 2).median())
-    reach = f"{unit.text(distance)} {unit.plural} better than an encoder of shuffled weights"
+def _resolution(rows: pd.DataFrame, distance: float, scoring: Scoring) -> Trust:
+    """Compare the distance between dense and shuffled weights with the widths of the intervals.
+
+    Perplexities are compared in nats, because a difference between a small and a huge one says nothing.
+    """
+    unit, compared = Unit.of(scoring), rows[rows["comparable"]]
+    half_widths, units = (compared["high"] - compared["low"]) / 2, unit.plural
+    if scoring.primary == "perplexity":
+        unit = Unit.of_loss(scoring)
+        dense = float(rows.loc[~rows["compressed"] & ~rows["is_baseline"] & ~rows["fine_tuned"], "score"].iloc[0])
+        distance, half_widths, units = math.log1p(distance / dense), half_widths / compared["score"], unit.name
+    half_width = float(half_widths.median())
+    reach = f"{unit.text(distance)} {units} better than an encoder of shuffled weights"
     if math.isnan(half_width):
         return Trust(True, f"Dense beats every baseline; it is {reach}.")
     wide = f"the intervals' half width of {unit.text(half_width, 1)}"

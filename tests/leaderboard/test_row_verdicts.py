@@ -23,7 +23,7 @@ from elmo_mf.leaderboard.aggregate import ReadOutputs, Row
 from elmo_mf.leaderboard.readme import remarks, summary
 from elmo_mf.records.outputs import Outputs, SplitOutputs
 from elmo_mf.records.packed import Records
-from tests.records.samples import parsed, record, signed
+from tests.records.samples import boards_of, parsed, record, signed
 
 _EXAMPLES = 2210
 _Entry = tuple[dict[str, Any], Outputs]
@@ -196,6 +196,22 @@ def test_nothing_is_recommended_before_a_model_without_an_elmo_was_run(tmp_path:
     assert lacking.trust.decides and complete.trust.decides and complete.trust.recommends
     assert not lacking.trust.recommends and not any(row.recommended for row in lacking.rows)
     assert "No model without an ELMo was run" in lacking.trust.remark
+
+
+def test_perplexities_of_shuffled_weights_are_far_in_nats() -> None:
+    """The difference of a small and a huge perplexity would be that of the huge one alone."""
+    scores = {None: 100.0, 8: 110.0}
+    records = [
+        record(rank, score + seed * score / 100, seed, "ptb", chance=1e9)
+        for rank, score in scores.items()
+        for seed in (1, 2, 3)
+    ]
+    for one in [record(None, 1e6 + seed, seed, "ptb", chance=1e9) for seed in (1, 2, 3)]:
+        one["run"]["baseline"] = "shuffled"
+        records.append(one)
+    (board,) = boards_of(records)
+    assert board.trust.decides and "it is 9.1" in board.trust.remark and " nats better" in board.trust.remark
+    assert "perplexity" not in board.trust.remark
 
 
 def test_one_seed_of_a_model_without_an_elmo_is_not_beaten(tmp_path: Path) -> None:
