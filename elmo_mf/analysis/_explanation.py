@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from elmo_mf.analysis._findings import NORM, Findings, findings_of
-from elmo_mf.analysis.correlations import ACTIVATION, LOSS, MATRIX, Correlation, Explanation, Interval, explain
+from elmo_mf.analysis._findings import NORM, Findings, FreePair, compressions_of, findings_of, norm_correlation
+from elmo_mf.analysis.correlations import ACTIVATION, LOSS, Correlation, Explanation, Interval, explain
 from elmo_mf.errors import InputError
 from elmo_mf.escape import markdown
 from elmo_mf.figures import COLORS, MARKERS, in_both_themes, picture, save, themed
@@ -55,10 +55,13 @@ _HEADER = """This file repeats the analysis of Winata et al. 2019 for the record
 rebuilds it. The paper's additive recurrence is the target `input`, its multiplicative recurrence the target
 `recurrent`; `projection` occurs only in ELMo. The two answers are over all models with compressions of one target by
 plain SVD, on tasks that can distinguish encoders: losses are in nats, and each model counts once, with the average of
-its boards. Below, a loss is the amount by which the compressed encoder is worse than the dense one with the same seed,
-in points, or for language models in nats per word (of the logarithm of perplexity); activation error is the relative
-error of the LSTM layers' outputs. Intervals are 95 % intervals. A board on which `input` and `recurrent` together cost
-nothing gives no ratio of their costs; this rule was added after the first results had been seen."""
+its boards. ELMos with the same options count as one model, because the training of one may have continued the other's,
+which records do not say. A board on which `input` and `recurrent` together cost nothing gives no ratio of their costs;
+this rule was added after the first results had been seen, and the first answer names these boards. Below, a loss is the
+amount by which the compressed encoder is worse than the dense one with the same seed, in points, or for language models
+in nats per word (of the logarithm of perplexity); activation error is the relative error of the LSTM layers' outputs.
+Intervals are 95 % intervals. Whether norms predict costs is judged by one norm, the Frobenius norm, on each board as
+over all models; all other correlations are exploratory."""
 
 
 def answer_lines(summary: Findings) -> list[str]:
@@ -72,9 +75,12 @@ def answer_lines(summary: Findings) -> list[str]:
     verdicts = {name: _direction(finding.mean) for name, finding in known.items()}
     norms = summary.norms.mean
     demo = "DEMO: " if summary.is_demo else ""
+    where = "in perplexity, " if known and summary.in_perplexity else ""
+    verdict = f"{where}{_all_agree(verdicts)}{_not_everywhere(summary.free)}".capitalize()
     return [
-        f"**{demo}Does compressing the input's matrices cost more than the recurrent ones? {_all_agree(verdicts)}.** "
-        + (f"It costs {times}." if known else "No model has compressions of both."),
+        f"**{demo}Does compressing the input's matrices cost more than the recurrent ones? {verdict}.** "
+        + (f"{where}it costs {times}.".capitalize() if known else "No model gives a ratio of both costs.")
+        + _free(summary.free),
         f"**{demo}Do larger norms cost more? {_direction(norms).capitalize()}.** Spearman's partial correlation of the "
         f"{NORM.capitalize()} norm with the loss, given size and rank: {_interval(norms)}, over "
         f"{_models(norms)}.",
@@ -104,8 +110,27 @@ def _direction(one: Interval) -> str:
 def _all_agree(verdicts: Mapping[str, str]) -> str:
     """Return the verdict of all ways to ask, or each of them."""
     if len(set(verdicts.values())) < 2:
-        return next(iter(verdicts.values()), "unknown").capitalize()
-    return "; ".join(f"at equal {name} {verdict}" for name, verdict in verdicts.items()).capitalize()
+        return next(iter(verdicts.values()), "unknown")
+    return "; ".join(f"at equal {name} {verdict}" for name, verdict in verdicts.items())
+
+
+def _not_everywhere(free: Sequence[FreePair]) -> str:
+    count = "1 other board" if len(free) == 1 else f"{len(free)} other boards"
+    return f"; on {count} with verdicts, both together cost nothing" if free else ""
+
+
+def _free(free: Sequence[FreePair]) -> str:
+    """Describe the boards on which both together cost nothing."""
+    if not free:
+        return ""
+    boards = "; ".join(
+        f"{markdown(pair.board)}: `input` at rank {pair.rank} {_loss_text(pair.input, pair.unit)}, `recurrent` "
+        f"{_loss_text(pair.recurrent, pair.unit)}"
+        for pair in free
+    )
+    return (
+        f" Without a ratio, by a rule made after results had been seen, and with these changes of the score: {boards}."
+    )
 
 
 def board_table(summary: Findings) -> str:
@@ -116,10 +141,12 @@ def board_table(summary: Findings) -> str:
         "at equal error": summary.at_error,
         f"{NORM} norm with loss": summary.norms,
     }
-    boards = dict.fromkeys(name for finding in columns.values() for name in finding.boards)
+    free = {pair.board for pair in summary.free}
+    boards = dict.fromkeys([*(name for finding in columns.values() for name in finding.boards), *sorted(free)])
+    without_ratio = "no cost"
     texts = {
         title: [
-            "" if board not in finding.boards
+            (without_ratio if board in free and finding is not summary.norms else "") if board not in finding.boards
             else f"{finding.boards[board]:+.2f}" if finding is summary.norms
             else _ratio(finding.boards[board])
             for board in boards
@@ -138,7 +165,8 @@ def findings(explanations: list[Explanation]) -> list[str]:
 def _additive(explanation: Explanation) -> str:
     one, task, unit = explanation.additive, markdown(explanation.board.title), Unit.of_loss(explanation.board.scoring)
     if one.n < 2:
-        return f"- **Additive recurrence costs more, {task}: no result**: too few pairs of `input` and `recurrent`."
+        only = f", in which `input` costs {_loss_text(one, unit)} more" if one.n else ""
+        return f"- **Additive recurrence costs more, {task}: no result**: {_PAIRS[one.n]}{only}."
     verdict = "agrees" if one.low > 0 else "disagrees" if one.high < 0 else "undecided"
     return (
         f"- **Additive recurrence costs more, {task}: {verdict}.** Compressing `input` costs {_loss_text(one, unit)} "
@@ -147,44 +175,40 @@ def _additive(explanation: Explanation) -> str:
     )
 
 
+_PAIRS = ("no pair of `input` and `recurrent`", "one pair of `input` and `recurrent`")
+
+
 def _over(one: Interval) -> str:
     """Describe the seeds that a mean's interval is over."""
     return ", with one seed and so no interval" if np.isnan(one.low) else f"; the interval is over {one.seeds} seeds"
 
 
 def _norms(explanation: Explanation) -> str:
-    title, rows = markdown(explanation.board.title), explanation.correlations
-    known = [row for row in rows if row.outcome in (LOSS, ACTIVATION) and not np.isnan(row.spearman.value)]
-    if not known:
+    """Judge the one norm, and list other correlations."""
+    title, one = markdown(explanation.board.title), norm_correlation(compressions_of(explanation.board))
+    if np.isnan(one.value):
         return (
-            f"- **Norms predict costs, {title}: no result**: there are fewer than five compressions of one target that "
-            "share no matrix, or all norms are equal."
+            f"- **Norms predict costs, {title}: no result**: too few compressions of one layer by plain SVD, or equal "
+            f"norms or losses.{_others(explanation)}"
         )
-    clear = [row for row in known if row.spearman.excludes_zero]
-    rising = [row for row in clear if row.spearman.value > 0]
-    falling = [row for row in clear if row.spearman.value < 0]
-    parts = []
-    if rising:
-        parts.append(f"A larger norm goes with a larger error or loss, by Spearman's correlation: {_named(rising)}.")
-    if falling:
-        parts.append(f"Contrary to the paper, a larger norm goes with a smaller error or loss: {_named(falling)}.")
-    if not clear:
-        best = max(known, key=lambda row: abs(row.spearman.value))
-        parts.append(
-            "No norm's Spearman correlation with a loss or an activation error has an interval that excludes zero, "
-            f"over {best.spearman.n} compressions; the largest is {_named([best])}."
-        )
-    verdict = (
-        "agrees in part" if rising and falling else "agrees" if rising else "disagrees" if falling else "undecided"
+    verdict = "undecided" if not one.excludes_zero else "agrees" if one.value > 0 else "disagrees"
+    probability = "" if one.p is None else f", p {_p(one)}"
+    return (
+        f"- **Norms predict costs, {title}: {verdict}.** Spearman's partial correlation of the "
+        f"{NORM.capitalize()} norm with the loss, given size and rank: {_interval(one)}{probability}, over "
+        f"{one.n} places that were compressed alone.{_others(explanation)}"
     )
-    matrices = [row for row in rows if row.outcome == MATRIX and row.spearman.excludes_zero]
-    matrices.sort(key=lambda row: -abs(row.spearman.value))
-    if matrices:
-        parts.append(
-            "Correlations with the matrices' own error, which depends on the same singular values: "
-            f"{_named(matrices[:2])}."
-        )
-    return f"- **Norms predict costs, {title}: {verdict}.** {' '.join(parts)}"
+
+
+def _others(explanation: Explanation) -> str:
+    """List the correlations with losses and activation errors that exclude zero."""
+    known = [row for row in explanation.correlations if row.outcome in (LOSS, ACTIVATION)]
+    known = [row for row in known if not np.isnan(row.spearman.value)]
+    clear = [row for row in known if row.spearman.excludes_zero]
+    if not known:
+        return ""
+    named = f"those that exclude zero are {_named(clear)}" if clear else "none excludes zero"
+    return f" Exploratory, of {len(known)} rank correlations of norms at one rank, with sizes not taken out: {named}."
 
 
 def _named(rows: list[Correlation]) -> str:
@@ -226,13 +250,13 @@ and both per 100,000 parameters saved.
 
 {costs}{_mixed(explanation)}
 
-Correlations with norms, over the compressions above of one method and size (loss, activation error), and over all
-matrices of the plain SVD with the lowest rank (matrix error, error on inputs). No matrix is in two of these
+Exploratory correlations with norms, over the compressions above of one method and size (loss, activation error), and
+over all matrices of the plain SVD with the lowest rank (matrix error, error on inputs). No matrix is in two of these
 compressions: a compression of all layers is left out if there are compressions of each. Norms are those of the dense
 matrices, averaged over directions; L1, Frobenius and nuclear norm also grow with a matrix's size, and the error of a
 matrix depends on the same singular values as its norms. The paper expects all correlations to be positive. p is the
-two-sided p value of Spearman's correlation, by all permutations for up to eight values. A dozen correlations are
-computed per task, and by chance one in twenty excludes zero.
+two-sided p value of Spearman's correlation, by all permutations for up to eight values. Two dozen correlations are
+computed per task, sizes are not taken out, and by chance one in twenty excludes zero: they give no verdict.
 
 {norms}
 

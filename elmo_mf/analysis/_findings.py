@@ -3,7 +3,8 @@
 A model is a pretrained ELMo, or a task's language model, whose seeds are averaged. Losses are in nats (of the
 cross-entropy of a task's labels, or of a language model's words), so that small ones can be told from none. Each board
 gives one number. Boards of one ELMo are not independent: their mean is the number of the model, and the interval is
-Student's over the models.
+Student's over the models. ELMos with the same options count as one model, because the training of one may have
+continued the other's, which records do not say.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from elmo_mf.analysis.correlations import Interval, mean_interval
-from elmo_mf.leaderboard import Board
+from elmo_mf.analysis.correlations import Interval, mean_interval, partial_rank_correlation
+from elmo_mf.leaderboard import Board, Unit
+from elmo_mf.leaderboard.aggregate import Row
 from elmo_mf.records.compression import Compression
+from elmo_mf.records.identity import Scoring
 from elmo_mf.records.record import Record
 
 NORM = "frobenius"
@@ -48,6 +51,25 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class FreePair:
+    """Compressions of `input` and of `recurrent` on a board where both together cost nothing.
+
+    Attributes:
+        board: Title of the board.
+        unit: Unit of the board's scores.
+        rank: Rank of both.
+        input: Difference in score to dense that compressing `input` makes, with the board's interval.
+        recurrent: The same for `recurrent`.
+    """
+
+    board: str
+    unit: Unit
+    rank: int
+    input: Interval
+    recurrent: Interval
+
+
+@dataclass(frozen=True)
 class Findings:
     """The paper's two findings.
 
@@ -58,6 +80,9 @@ class Findings:
         at_error: The same at the same relative error of the matrices.
         norms: Spearman's partial correlation of `NORM` with the loss, given the size of the matrices and the rank, over
             compressions of one layer.
+        free: The boards without a ratio because compressing both targets at equal rank costs nothing there: of each,
+            the smallest compressions.
+        in_perplexity: Whether all boards that give a ratio of costs are of language models.
         is_demo: Whether the data of all boards behind them are only a demonstration.
     """
 
@@ -65,12 +90,16 @@ class Findings:
     at_parameters: Finding
     at_error: Finding
     norms: Finding
+    free: tuple[FreePair, ...]
+    in_perplexity: bool
     is_demo: bool
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form of the numbers; unknown ones are null."""
         values = asdict(self)
         del values["is_demo"]
+        for pair in values["free"]:
+            del pair["unit"]
         return dict(json.loads(json.dumps(values), parse_constant=lambda _: None))
 
 
@@ -79,22 +108,45 @@ def findings_of(boards: Sequence[Board]) -> Findings:
     deciding = [board for board in boards if board.trust.decides]
     tables = {board.title: table for board in deciding if len(table := compressions_of(board))}
     models = {board.title: _model(board) for board in deciding}
-    norms = _by_board(tables, norm_correlation)
+    norms = _by_board(tables, lambda table: norm_correlation(table).value)
     z = _over_models(
         {name: float(np.arctanh(np.clip(r, -_NEARLY_ONE, _NEARLY_ONE))) for name, r in norms.items()}, models
     )
     value, low, high = (float(np.tanh(end)) for end in (z.value, z.low, z.high))
     costs = [_by_board(tables, partial(additive, at=at)) for at in ("rank", "parameters", "error")]
     at_rank, at_parameters, at_error = (Finding(one, _over_models(one, models)) for one in costs)
-    answering = {title for values in (*costs, norms) for title in values}
-    is_demo = bool(answering) and all(board.is_demo for board in deciding if board.title in answering)
-    return Findings(at_rank, at_parameters, at_error, Finding(norms, Interval(value, low, high, z.n)), is_demo)
+    free = [_free_pair(board) for board in deciding if board.title in tables and board.title not in at_rank.boards]
+    with_ratio = {title for values in costs for title in values}
+    answering = [board for board in deciding if board.title in {*with_ratio, *norms}]
+    return Findings(
+        at_rank, at_parameters, at_error, Finding(norms, Interval(value, low, high, z.n)),
+        free=tuple(pair for pair in free if pair is not None),
+        in_perplexity=all(_is_perplexity(board.scoring) for board in answering if board.title in with_ratio),
+        is_demo=bool(answering) and all(board.is_demo for board in answering),
+    )  # fmt: skip
 
 
 def _model(board: Board) -> str:
-    """Return what boards of one model share: the weights of an ELMo, or the task of a language model."""
+    """Return what boards of one model share: the options of an ELMo, or the task of a language model."""
     elmo = board.first.run.elmo
-    return board.task if elmo is None else elmo.weights
+    return board.task if elmo is None else elmo.options
+
+
+def _free_pair(board: Board) -> FreePair | None:
+    """Return the smallest compressions of `input` and `recurrent` of the same layers and rank; None without any."""
+    found: dict[tuple[int, str], dict[str, Row]] = {}
+    for row in board.rows:
+        one = row.compression
+        if one is None or row.is_baseline or row.identity.precision or not _is_plain(one) or np.isnan(row.difference):
+            continue
+        assert isinstance(one.rank, int)
+        found.setdefault((one.rank, f"{one.layers} {one.directions}"), {})[one.targets[0]] = row
+    pairs = {key: (of["input"], of["recurrent"]) for key, of in found.items() if {"input", "recurrent"} <= {*of}}
+    if not pairs:
+        return None
+    smallest = min(pairs, key=lambda key: (sum(row.parameters for row in pairs[key]), key))
+    changes = (Interval(row.difference, row.low, row.high, row.examples or row.seeds) for row in pairs[smallest])
+    return FreePair(board.title, Unit.of(board.scoring), smallest[0], *changes)
 
 
 def _over_models(values: dict[str, float], models: dict[str, str]) -> Interval:
@@ -148,18 +200,20 @@ def additive(table: pd.DataFrame, at: str) -> float:
     return more / both if cost > 0 else float("nan")
 
 
-def norm_correlation(table: pd.DataFrame) -> float:
-    """Return Spearman's partial correlation, see `Findings`; nan where the compressions are too few or too alike."""
-    alone = table[table["layers"] != "all"]
+def norm_correlation(table: pd.DataFrame) -> Interval:
+    """Return Spearman's partial correlation, see `Findings`; nan where the compressions are too few or too alike.
+
+    Its interval and `p` are over the matrices or groups of them that were compressed, whatever the number of ranks.
+
+    Args:
+        table: See `compressions_of`.
+    """
+    alone = table[table["layers"] != "all"] if len(table) else table
     if len(alone) < _FEWEST:
-        return float("nan")
-    ranks = alone[[NORM, "loss", "size", "rank"]].rank().to_numpy(float)
-    given = np.column_stack([np.ones(len(ranks)), ranks[:, 2:]])
-    left = ranks[:, :2] - given @ np.linalg.lstsq(given, ranks[:, :2], rcond=None)[0]
-    spread = left.std(axis=0)
-    if min(spread) < 1e-9:
-        return float("nan")
-    return float((left[:, 0] * left[:, 1]).mean() / spread.prod())
+        return Interval(float("nan"), float("nan"), float("nan"), len(alone))
+    norm, loss = (alone[name].to_numpy(float) for name in (NORM, "loss"))
+    n = len(alone[["target", *_UNIT]].drop_duplicates())
+    return partial_rank_correlation(norm, loss, alone[["size", "rank"]].to_numpy(float), n)
 
 
 def _by_board(tables: dict[str, pd.DataFrame], answer: Callable[[pd.DataFrame], float]) -> dict[str, float]:
@@ -168,9 +222,13 @@ def _by_board(tables: dict[str, pd.DataFrame], answer: Callable[[pd.DataFrame], 
 
 def _nats(record: Record) -> float | None:
     """Return the cross-entropy of a run in nats; None where it was not recorded."""
-    if record.run.scoring.primary == "perplexity":
+    if _is_perplexity(record.run.scoring):
         return float(np.log(record.score))
     return record.scores.get("loss")
+
+
+def _is_perplexity(scoring: Scoring) -> bool:
+    return scoring.primary == "perplexity"
 
 
 def _is_plain(compression: Compression) -> bool:

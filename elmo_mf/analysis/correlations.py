@@ -296,24 +296,60 @@ def rank_correlation(x: np.ndarray, y: np.ndarray) -> Interval:
     return replace(interval, p=_probability(one, other, interval.value))
 
 
+def partial_rank_correlation(x: np.ndarray, y: np.ndarray, given: np.ndarray, n: int) -> Interval:
+    """Compute Spearman's partial correlation: that of what linear models of other ranks leave of the ranks.
+
+    The interval is that of `rank_correlation` with a value less for each independent variable that is taken out (Fisher
+    1924). `p` is by all permutations of what is left up to eight values (Kennedy 1995), else by Student's t.
+
+    Args:
+        x: Values, (rows,).
+        y: Values, (rows,).
+        given: Values of the variables to take out, (rows, variables); constant ones take nothing out.
+        n: Number of independent rows, which may be fewer than all.
+
+    Returns:
+        The correlation, its interval over `n` values and `p`, both unknown where they would be over fewer than five;
+        all nan where nothing is left of either.
+    """
+    others = np.column_stack([np.ones(len(x)), *(_ranks(column) for column in given.T)])
+    taken = int(np.linalg.matrix_rank(others)) - 1
+    ranks = np.column_stack([_ranks(x), _ranks(y)])
+    left = ranks - others @ np.linalg.lstsq(others, ranks, rcond=None)[0]
+    if min(left.std(axis=0)) < 1e-9:
+        return Interval(float("nan"), float("nan"), float("nan"), n)
+    one, other = left.T
+    if n - taken < _FEWEST:
+        return Interval(float(np.corrcoef(one, other)[0, 1]), float("nan"), float("nan"), n)
+    interval = replace(_fisher(one, other, lambda r: 1 + r**2 / 2, n - taken), n=n)
+    return replace(interval, p=_probability(one, other, interval.value, n - taken))
+
+
 _FEWEST, _EXACT = 5, 8
 
 
-def _probability(one: np.ndarray, other: np.ndarray, rho: float) -> float:
-    """Return the two-sided probability of rho, by all permutations or, if they are too many, by Student's t."""
+def _probability(one: np.ndarray, other: np.ndarray, rho: float, n: int | None = None) -> float:
+    """Return the two-sided probability of rho, by all permutations or, if they are too many, by Student's t.
+
+    Args:
+        one: Values, (rows,).
+        other: Values, (rows,).
+        rho: Their correlation.
+        n: Number of independent values that Student's t counts; by default all.
+    """
     from scipy.special import stdtr
 
-    n = len(one)
-    if n > _EXACT:
+    n = len(one) if n is None else n
+    if len(one) > _EXACT:
         t = rho * np.sqrt((n - 2) / max(1e-300, 1 - rho**2))
         return float(2 * stdtr(n - 2, -abs(t)))
     centred = other - other.mean()
-    sums = np.abs(one[np.array(list(permutations(range(n))))] @ centred)
+    sums = np.abs(one[np.array(list(permutations(range(len(one)))))] @ centred)
     return float((sums >= abs(one @ centred) * (1 - 1e-9)).mean())
 
 
-def _fisher(x: np.ndarray, y: np.ndarray, variance: Callable[[float], float]) -> Interval:
-    n = len(x)
+def _fisher(x: np.ndarray, y: np.ndarray, variance: Callable[[float], float], n: int | None = None) -> Interval:
+    n = len(x) if n is None else n
     if n < 4 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return Interval(float("nan"), float("nan"), float("nan"), n)
     r = float(np.corrcoef(x, y)[0, 1])

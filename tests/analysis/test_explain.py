@@ -100,7 +100,7 @@ def test_norms_against_activation_errors() -> None:
     clear = rows["nuclear", ACTIVATION].spearman
     assert clear.n == 6 and clear.value == pytest.approx(1) and clear.excludes_zero
     _, norms, dearest = findings([explanation])
-    assert "agrees" in norms and "nuclear with activation error" in norms
+    assert "no result" in norms and "Exploratory, of 12 rank" in norms and "nuclear with activation error" in norms
     assert rows["nuclear", LOSS].spearman.value < 0
     assert ": `projection` of layer 1 (" in dearest and "cheapest is `input` of layer 0 (" in dearest
     assert explanation.first.n == 9 and explanation.first.value == pytest.approx(0, abs=1e-3)
@@ -178,15 +178,20 @@ def test_joint_is_input_and_recurrent() -> None:
 
 @pytest.mark.parametrize(("sign", "verdict"), [(1, "agrees"), (-1, "disagrees")])
 def test_agreement_has_a_sign(sign: int, verdict: str) -> None:
-    """Matrices with larger norms that are cheaper, not dearer, contradict the paper."""
+    """Matrices with larger norms that are cheaper, not dearer, contradict the paper; one norm alone decides."""
     records = [record(None, 0.50)]
     for layer, norm in enumerate((1.0, 2.0, 3.0, 4.0, 5.0, 6.0)):
         entry = _one("input", layer, 1, 0.4 - sign * 0.01 * layer, norm)
         entry["activation_error"]["all"] = 1 + sign * 0.1 * norm
+        entry["scores"]["loss"] = 1 + sign * 0.1 * norm
         records.append(entry)
     explanation = explain(boards_of(records)[0])
     (norms,) = (line for line in findings([explanation]) if "Norms predict" in line)
-    assert f": {verdict}.**" in norms and ("Contrary to the paper" in norms) == (sign < 0) and "p 0.003" in norms
+    assert f": {verdict}.** Spearman's partial correlation of the Frobenius norm" in norms and "p 0.003" in norms
+    for entry, frobenius in zip(records[1:], (3.0, 1.0, 4.0, 2.0, 6.0, 5.0), strict=True):
+        entry["matrices"][0]["norms"]["frobenius"] = frobenius
+    (other,) = (line for line in findings([explain(boards_of(records)[0])]) if "Norms predict" in line)
+    assert ": undecided.**" in other and "those that exclude zero are l1 with loss in score" in other
     assert set(norm_table(explanation)["excludes zero"]) == {"yes" if sign > 0 else "yes, negative"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ def _entry(target: str, layer: int, rank: int, loss: float, norm: float, seed: i
 
 def _elmo(task: str) -> dict[str, str]:
     """Each task has an ELMo of its own, and so is a model of its own."""
-    return {"options": "0" * 64, "weights": task.ljust(64, "0")}
+    return {"options": task.ljust(64, "1"), "weights": task.ljust(64, "0")}
 
 
 def _model(task: str, ratio: float, norms: dict[int, float], seeds: tuple[int, ...] = (1, 2)) -> list[dict[str, Any]]:
@@ -95,11 +96,28 @@ def test_norms_given_size_and_rank(sign: int) -> None:
         for matrix in one["matrices"]:
             matrix["norms"] = dict.fromkeys(_NORMS, norms[matrix["layer"]])
     table = compressions_of(boards_of(records)[0])
-    correlation = norm_correlation(table)
+    correlation = norm_correlation(table).value
     ranks = table[[NORM, "loss", "size", "rank"]].rank().to_numpy()
     inverse = np.linalg.inv(np.corrcoef(ranks.T))
     assert correlation == pytest.approx(-inverse[0, 1] / np.sqrt(inverse[0, 0] * inverse[1, 1]))
     assert sign * correlation > 0.9
+
+
+def test_ranks_of_one_matrix_are_not_independent() -> None:
+    """The interval and p of a board's correlation count each matrix once, less those that size and rank take."""
+    rng = np.random.default_rng(0)
+    records = _model("sst", 1.0, {layer: 1.0 + rng.random() for layer in range(6)})
+    for one in records:
+        one["scores"]["loss"] += rng.random() / 5
+    table = compressions_of(boards_of(records)[0])
+    found = norm_correlation(table)
+    assert (len(table), found.n) == (36, 12) and 0.1 < found.value < 0.95
+    t = found.value * np.sqrt(8 / (1 - found.value**2))
+    assert found.p == pytest.approx(2 * stats.t.sf(t, 8))
+    half_width = stats.norm.ppf(0.975) * np.sqrt((1 + found.value**2 / 2) / 7)
+    assert np.arctanh([found.low, found.high]) == pytest.approx(
+        np.arctanh(found.value) + half_width * np.array([-1, 1]), rel=1e-3
+    )
 
 
 def test_models_that_cannot_answer_are_left_out() -> None:
@@ -126,15 +144,53 @@ def test_a_board_on_which_nothing_costs_anything_cannot_answer() -> None:
     assert np.isnan(additive(compressions_of(board), "rank"))
 
 
+def test_boards_on_which_nothing_costs_anything_are_named() -> None:
+    """With how compressing both at the lowest rank changes their scores, as far as they can tell encoders apart."""
+    free = _model("snli", 3.0, dict.fromkeys(_RISING, -1e-3))
+    for one in free:
+        compression = one["run"]["compression"]
+        if compression is not None and compression["targets"] == ["input"]:
+            one["scores"]["accuracy"] = 0.52 if compression["rank"] == 2 else 0.53
+    summary = findings_of(boards_of([*_model("sst", 3.0, _RISING), *free]))
+    (pair,) = summary.free
+    assert (pair.board, pair.rank) == ("The task snli", 2)
+    assert (pair.input.value, pair.recurrent.value) == pytest.approx((0.02, 0.0))
+    line = answer_lines(summary)[0]
+    assert "; on 1 other board with verdicts, both together cost nothing.**" in line
+    assert "The task snli: `input` at rank 2 +2.0" in line and "`recurrent` +0.0" in line
+    (row,) = (row for row in board_table(summary).splitlines() if "snli" in row)
+    assert row.count("no cost") == 3
+    json.dumps(summary.to_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize("task", ["sst", "ptb"])
+def test_answers_from_perplexity_alone_say_so(task: str) -> None:
+    records = _model(task, 3.0, _RISING)
+    for one in records:
+        if task == "ptb":
+            one["run"]["elmo"], one["elmo"], one["chance"] = None, None, 600.0
+            one["scores"]["perplexity"] = float(np.exp(one["scores"]["loss"]))
+    line = answer_lines(findings_of(boards_of(records)))[0]
+    in_perplexity = "ones? In perplexity, unknown" in line and "** In perplexity, it costs 3 times" in line
+    assert in_perplexity == (task == "ptb") and "cost nothing" not in line
+
+
 @pytest.mark.slow
-def test_boards_of_one_elmo_are_one_model() -> None:
-    """Their numbers are averaged, so that a second task of an ELMo does not count as another ELMo."""
+@pytest.mark.parametrize("shared", [("options", "weights"), ("options",), ("weights",)])
+def test_boards_of_one_elmo_are_one_model(shared: tuple[str, ...]) -> None:
+    """Their numbers are averaged, so that a second task of an ELMo does not count as another ELMo.
+
+    Nor do other weights with the same options, which may be the same ELMo, trained for longer.
+    """
     records = [
         one for task, ratio in (("sst", 3.0), ("snli", 2.0), ("squad", 4.0)) for one in _model(task, ratio, _RISING)
     ]
     for one in records:
         if one["run"]["task"] != "squad":
-            one["run"]["elmo"] = _elmo("shared")
+            one["run"]["elmo"] |= {name: _elmo("shared")[name] for name in shared}
+    if "options" not in shared:
+        assert findings_of(boards_of(records)).at_rank.mean.n == 3
+        return
     summary = findings_of(boards_of(records))
     assert len(summary.at_rank.boards) == 3 and summary.at_rank.mean.n == 2
     assert summary.at_rank.mean.value == pytest.approx(((1 / 2 + 1 / 3) / 2 + 3 / 5) / 2)
