@@ -248,8 +248,10 @@ def _scores() -> Iterator[str]:
     for share, text in ((25, "a quarter {} to {} points"), (12.5, "an eighth {} to {};")):
         both = sorted(lost[f"{_JOINT} budget {share}%{more}"] for more in ("", " with highways"))
         yield text.format(*(f"{one:.1f}" for one in both))
-    assert all(0.5 < -100 * rows["no ELMo"]["difference"] < 2.5 for rows in tasks)
-    assert abs(lost[_RANDOM] - lost["shuffled weights"]) < 0.3 and abs(lost["semi_nmf all rank 32"] - lost[_SVD]) < 0.3
+    gains = [_lost(rows["no ELMo"]) for rows in tasks]
+    assert all(rows["no ELMo"]["low"] < 0 < rows["no ELMo"]["high"] for rows in tasks)
+    yield "by {} on SST and {} on SNLI".format(gains[0].replace(" [", " points ["), gains[1])
+    assert abs(lost[_RANDOM] - lost["shuffled weights"]) < 0.3
     quarter, rounded, int8 = (
         probe[name]
         for name in (*(f"{_JOINT} budget 25% with highways{more}" for more in ("", " in int8")), "dense in int8")
@@ -269,8 +271,8 @@ def _scores() -> Iterator[str]:
     yield f"and {by_loss:.1f} with `kfac_svd`"
     faster = (row["encoder_32_original"] for row in (quarter, int8))
     yield "low rank: {:.1f} times AllenNLP's at batch 32, against {:.1f} with int8 alone".format(*faster)
-    yield f"at rank 32 by {lost[_SVD] - lost['whitened_svd all rank 32']:.1f} points"
     bilm = {name: row["score"] for name, row in board("wikitext2-bilm", "base").items()}
+    yield from _methods_at_rank_32(lost, bilm, tasks[1])
     more = {name: 100 * (score / bilm["dense"] - 1) for name, score in bilm.items()}
     yield f"half of the parameters {more[f'{_JOINT} budget 50% with highways']:.1f} %"
     quarters = [more[f"{_JOINT} budget 25%{with_highways}"] for with_highways in ("", " with highways")]
@@ -280,9 +282,40 @@ def _scores() -> Iterator[str]:
     yield f"and perplexity {bilm['svd projection rank 16']:.1f}"
     assert abs(more["dense in int8"]) < 0.1 and more[_RANDOM] > 1000
     assert all(lost[f"svd {target} rank 16"] < 0 for target in ("input", "recurrent"))
-    alone = [lost[f"{method} all rank 32"] for method in ("prune", "whitened_svd", "svd", "semi_nmf", "random")]
-    assert min(alone) == alone[0]
     yield f"alone at rank 16 it costs {lost['svd projection rank 16']:.1f} points"
+    of_tasks = [rows[f"svd {target} rank 16"] for rows in tasks for target in ("input", "recurrent", "projection")]
+    assert all(row["low"] < 0 < row["high"] for row in of_tasks)
+
+
+def _lost(row: dict[str, Any]) -> str:
+    """Format how many points less a row has than dense, with the interval."""
+    return "{:.1f} [{:.1f}, {:.1f}]".format(*(-100 * row[name] + 0.0 for name in ("difference", "high", "low")))
+
+
+def _methods_at_rank_32(lost: dict[str, float], bilm: dict[str, float], snli: dict[str, Any]) -> Iterator[str]:
+    """Yield what is said of methods with as many parameters, on the probe, as a language model, and for SNLI."""
+    methods = ("prune", "whitened_svd", "semi_nmf", "svd", "random")
+    names = {method: f"{method} all rank 32" for method in methods}
+    of_probe, perplexity = ({method: of[names[method]] for method in methods} for of in (lost, bilm))
+    budget = {share: f"{_JOINT} budget {share}%" for share in ("25", "12.5")}
+    assert sorted(of_probe, key=lambda method: of_probe[method]) == list(methods)
+    assert lost[budget["12.5"]] < of_probe["whitened_svd"]
+    assert bilm[budget["25"]] < min(perplexity.values()) == perplexity["whitened_svd"] < bilm[budget["12.5"]]
+    plain, whitened = (f"{perplexity[method]:.1f}" for method in ("svd", "whitened_svd"))
+    yield f"at rank 32 by {of_probe['svd'] - of_probe['whitened_svd']:.1f} points on the probe"
+    yield f"with a perplexity of {whitened} instead of {plain}"
+    yield f"with a quarter of the dense ones ({bilm[budget['25']]:.1f})"
+    yield f"and not with an eighth ({bilm[budget['12.5']]:.1f})"
+    yield f"it loses {of_probe['prune']:.1f} points and `whitened_svd` {of_probe['whitened_svd']:.1f}"
+    pruned, other = (_lost(snli[names[method]]) for method in ("prune", "whitened_svd"))
+    yield f"perplexity is {perplexity['prune']:.1f} against {whitened}, and SNLI loses"
+    yield f"{pruned.replace(' [', ' points [')} against {other}"
+    yield f"budget of 25 % loses {lost[budget['25']]:.1f} points on the probe"
+    yield f"it loses {of_probe['semi_nmf']:.1f} points on the probe instead of {of_probe['svd']:.1f}"
+    yield f"a perplexity of {perplexity['semi_nmf']:.1f} instead of {plain}"
+    for rows in (board("ptb"), board("wikitext2")):
+        rival, ours = (rows[f"{method} input rank 32"]["score"] for method in ("semi_nmf", "svd"))
+        assert 1 < rival / ours < 1.03
 
 
 def _sizes() -> Iterator[str]:
@@ -347,9 +380,15 @@ def _language() -> Iterator[str]:
     yield f"with those of rank 8 it loses {min(prune):.1f} to {max(prune):.1f} times as much"
     lines = (DOCS.parent / "leaderboard" / "EXPLAIN.md").read_text(encoding="utf-8").splitlines()
     explained = "\n".join(line for line in lines if "AWD-LSTM" in line)
-    first, second = re.findall(r"frobenius with loss in score (\S+) \[[^]]*\], (p [\d.]+)", explained)
-    yield f"a Spearman correlation of {first[0]} on the Penn Treebank ({first[1]})"
-    yield f"{second[0]} on WikiText-2 ({second[1]})"
+    norm = r"Frobenius norm with the loss, given size and rank: (\S+ \[[^]]*\])(?:, (p [\d.]+))?"
+    (overall, _), elmo, first, second = re.findall(norm, "\n".join(lines))
+    yield f"given their sizes, of {first[0].split()[0]} on the Penn Treebank ({first[1]})"
+    yield f"{second[0].split()[0]} on WikiText-2 ({second[1]})"
+    yield f"as a language model it is {elmo[0].split()[0]} ({elmo[1]}), and over the three models {overall}"
+    gain = board("syntax-probe", "base")["svd input rank 16"]
+    yield "gains {:.1f} points [{:.1f}, {:.1f}] with `input`".format(
+        *(100 * gain[n] for n in ("difference", "low", "high"))
+    )
     pairs = [f"{more} of {of}" for more, of in re.findall(r"nats more .* in (\d+) of (\d+) pairs", explained)]
     yield f"more in {pairs[1]}"
     assert pairs[0] == "72 of 72"

@@ -409,7 +409,8 @@ def _books() -> Rows:
         if books[name]["is_baseline"] or run.precision is not None or random:
             continue
         both = (_more(rows, name) if name in rows else "" for rows in (base, first, books))
-        body.append([f"`{name}`", f"{books[name]['parameters']:,.0f}", *both])
+        parameters = dict.fromkeys(f"{rows[name]['parameters']:,.0f}" for rows in (base, books) if name in rows)
+        body.append([f"`{name}`", " / ".join(parameters), *both])
     return [["", "parameters", "`base`", "`books`, first epoch", "`books`"], *body]
 
 
