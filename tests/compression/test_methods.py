@@ -26,7 +26,7 @@ from tests.compression.matrices import covariances, matrices
 
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "nmf": [{}, {"form": "shift"}],
-    "semi_nmf": [{}, {"nonnegative": "left"}, {"start": "kmeans"}],
+    "semi_nmf": [{}, {"nonnegative": "left"}, {"start": "kmeans"}, {"start": "random"}],
 }
 VARIANTS = [(name, setting) for name in method_names() for setting in SETTINGS.get(name, [{}])]
 
@@ -211,7 +211,7 @@ def test_pruning_keeps_the_largest(matrix: np.ndarray, data: st.DataObject) -> N
         assert np.abs(matrix[kept]).min() >= np.abs(matrix[~kept]).max()
 
 
-@pytest.mark.parametrize("start", ["svd", "kmeans"])
+@pytest.mark.parametrize("start", ["svd", "kmeans", "random"])
 @pytest.mark.parametrize("nonnegative", ["left", "right"])
 @settings(max_examples=40, deadline=None)
 @given(matrix=matrices(), data=st.data())
@@ -257,7 +257,8 @@ def test_random_subspaces_differ_by_seed_and_are_worse() -> None:
         ("whitened_svd", {"rigde": 1}, "the key 'rigde'"),
         ("whitened_svd", {"ridge": -1}, "ridge: found -1"),
         ("whitened_svd", {"ridge": "a"}, "ridge: found 'a'"),
-        ("semi_nmf", {"start": "random"}, "start: found 'random'"),
+        ("semi_nmf", {"start": "zeros"}, "start: found 'zeros'"),
+        ("semi_nmf", {"seed": -1}, "seed: found -1"),
         ("semi_nmf", {"nonnegative": "both"}, "nonnegative: found 'both'"),
         ("semi_nmf", {"iterations": 0}, "iterations: found 0"),
         ("semi_nmf", {"tolerance": float("nan")}, "tolerance: found nan"),

@@ -337,6 +337,9 @@ ENTRIES: dict[str, Callable[[Path], Arrays]] = {
     "method: semi_nmf, on the left, from clusters": partial(
         _method, name="semi_nmf", settings=("nonnegative=left", "start=kmeans", "iterations=5")
     ),
+    "method: semi_nmf, from random numbers": partial(
+        _method, name="semi_nmf", settings=("nonnegative=left", "start=random", "iterations=5")
+    ),
     "compression: joint": partial(_compression, options=("--rank=8", "--targets=joint", *_PART)),
     "compression: by gate": partial(_compression, options=("--rank=8", "--granularity=gate", *_PART)),
     "compression: budget": partial(_compression, options=("--budget=10%", "--method=whitened_svd")),

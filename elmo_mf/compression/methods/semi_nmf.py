@@ -32,8 +32,9 @@ class SemiNmf(Method):
 
     Attributes:
         nonnegative: Which factor is G: `right` (X = W) or `left` (X = W^T).
-        start: `svd`, the positive parts of the singular vectors, or `kmeans`, clusters of the columns of X (as Ding et
-            al. do).
+        start: `svd`, the positive parts of the singular vectors; `kmeans`, clusters of the columns of X (as Ding et al.
+            do); or `random`, uniform numbers between 0 and 1.
+        seed: Seed of the start `random`.
         iterations: Maximum number of iterations.
         tolerance: Stop when an iteration lowers the error by less than this share of |X|_F.
 
@@ -49,12 +50,14 @@ class SemiNmf(Method):
     start: str = "svd"
     iterations: int = 200
     tolerance: float = 1e-5
+    seed: int = 0
 
     def __post_init__(self) -> None:
         check_choice("nonnegative", self.nonnegative, ("left", "right"))
-        check_choice("start", self.start, ("svd", "kmeans"))
+        check_choice("start", self.start, ("svd", "kmeans", "random"))
         positive("iterations", self.iterations, 1, whole=True)
         positive("tolerance", self.tolerance)
+        positive("seed", self.seed, whole=True)
 
     def factorize(self, matrix: Array, rank: int, statistics: CalibrationStatistics = NO_STATISTICS) -> Factors:
         """Factorize a matrix W.
@@ -104,6 +107,8 @@ class SemiNmf(Method):
     def _start(self, x: Array, rank: int) -> Array:
         if self.start == "kmeans":
             return _clusters(x, rank)
+        if self.start == "random":
+            return np.random.default_rng(self.seed).random((x.shape[1], rank))
         _, s, vt = svd(x)
         v = vt[:rank].T
         signs = np.sign((v**3).sum(axis=0))
