@@ -239,7 +239,7 @@ def _scores() -> Iterator[str]:
     for rows, title in zip(tasks, ("SST", "SNLI"), strict=True):
         dense, without, words = (100 * rows[name]["score"] for name in ("dense", "no ELMo", "words alone"))
         yield f"{title} {dense:.1f}, {without:.1f} without ELMo, {words:.1f} by words alone"
-    for name, text in (("dense", "with ELMo reach {}, {} and {}"), ("no ELMo", "three without {}, {} and {}:")):
+    for name, text in (("dense", "with ELMo reach {} and {}"), ("no ELMo", "without {} and {}.")):
         records = sorted(board_records("snli", "base", name, "swapped"), key=lambda record: record.run.seed)
         yield text.format(*(f"{100 * record.scores['accuracy']:.1f}" for record in records))
     probe = board("syntax-probe", "base")
@@ -250,7 +250,7 @@ def _scores() -> Iterator[str]:
         yield text.format(*(f"{one:.1f}" for one in both))
     gains = [_lost(rows["no ELMo"]) for rows in tasks]
     assert all(rows["no ELMo"]["low"] < 0 < rows["no ELMo"]["high"] for rows in tasks)
-    yield "by {} on SST and {} on SNLI".format(gains[0].replace(" [", " points ["), gains[1])
+    yield f"by {_points_lost(tasks[0]['no ELMo'])} on SST and {gains[1]} on SNLI"
     assert abs(lost[_RANDOM] - lost["shuffled weights"]) < 0.3
     quarter, rounded, int8 = (
         probe[name]
@@ -283,13 +283,23 @@ def _scores() -> Iterator[str]:
     assert abs(more["dense in int8"]) < 0.1 and more[_RANDOM] > 1000
     assert all(lost[f"svd {target} rank 16"] < 0 for target in ("input", "recurrent"))
     yield f"alone at rank 16 it costs {lost['svd projection rank 16']:.1f} points"
-    of_tasks = [rows[f"svd {target} rank 16"] for rows in tasks for target in ("input", "recurrent", "projection")]
-    assert all(row["low"] < 0 < row["high"] for row in of_tasks)
+    of_sst = [tasks[0][f"svd {target} rank 16"] for target in ("input", "recurrent", "projection")]
+    assert all(row["low"] < 0 < row["high"] for row in of_sst)
+    yield f"model of SNLI loses {_points_lost(tasks[1]['svd projection rank 16'])} with it"
+    rows = tasks[1]
+    highways = [rows[f"{_JOINT} budget {share}% with highways"] for share in (25, 6.25)]
+    yield f"highway layers loses {_points_lost(highways[0])}, a sixteenth {_lost(highways[1])}"
+    whitened = _lost(rows["whitened_svd all rank 32"])
+    yield f"`whitened_svd` at rank 32 {whitened} where `svd` loses {_lost(rows[_SVD])}"
 
 
 def _lost(row: dict[str, Any]) -> str:
     """Format how many points less a row has than dense, with the interval."""
     return "{:.1f} [{:.1f}, {:.1f}]".format(*(-100 * row[name] + 0.0 for name in ("difference", "high", "low")))
+
+
+def _points_lost(row: dict[str, Any]) -> str:
+    return _lost(row).replace(" [", " points [")
 
 
 def _methods_at_rank_32(lost: dict[str, float], bilm: dict[str, float], snli: dict[str, Any]) -> Iterator[str]:
@@ -310,6 +320,8 @@ def _methods_at_rank_32(lost: dict[str, float], bilm: dict[str, float], snli: di
     pruned, other = (_lost(snli[names[method]]) for method in ("prune", "whitened_svd"))
     yield f"perplexity is {perplexity['prune']:.1f} against {whitened}, and SNLI loses"
     yield f"{pruned.replace(' [', ' points [')} against {other}"
+    others = [f"semi_nmf({settings}) all rank 32" for settings in ("nonnegative=left", "nonnegative=left,start=random")]
+    yield "its perplexity is {:.1f}, and {:.1f} from a random start".format(*(bilm[name] for name in others))
     yield f"budget of 25 % loses {lost[budget['25']]:.1f} points on the probe"
     yield f"it loses {of_probe['semi_nmf']:.1f} points on the probe instead of {of_probe['svd']:.1f}"
     yield f"a perplexity of {perplexity['semi_nmf']:.1f} instead of {plain}"

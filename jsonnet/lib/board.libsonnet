@@ -34,13 +34,12 @@ function(glove_file)
       lstm: lstm,
       elmo_mix: null,
       hidden: 150,
-      dropout: 0.4,
+      dropout: 0.2,
       trainer: {
-        num_epochs: 15,
-        patience: 3,
+        num_epochs: 10,
         grad_norm: 10.0,
-        optimizer: { type: 'adam', lr: 0.0006 },
-        learning_rate_scheduler: { type: 'reduce_on_plateau', factor: 0.5, mode: 'max', patience: 0 },
+        optimizer: { type: 'adam', lr: 0.001 },
+        learning_rate_scheduler: { type: 'linear_with_warmup', warmup_steps: 100 },
       },
     },
     squad+: {

@@ -1,6 +1,6 @@
 // Each matrix of the larger embedded ELMo alone, at two ranks, for `elmo-mf explain`.
 // elmo-mf sweep published/norms --data data --threads 1 --output leaderboard
-function(tasks=['wikitext2-bilm', 'syntax-probe'])
+function(tasks=['wikitext2-bilm'])
   (import 'bilm.jsonnet')(tasks) + {
     baselines: [],
     precisions: [],
