@@ -21,10 +21,10 @@ MOST_ROWS = 100
 """Largest number of rows of a table that are printed."""
 _LEGEND = {
     "1 / 32": "times as fast as AllenNLP's encoder, or torch.nn.LSTM, at batch 1 and 32",
-    "★": "the fastest of those that are not inferior to dense on validation data",
+    "★": "recommended: the fastest of those that are not inferior to dense on validation data and by verdict",
     "◆": "none is as good with fewer multiply-adds",
     "†": "within two standard errors of chance",
-    "‡": "scored on another kind of machine than dense, or on several",
+    "‡": "scored on another kind of machine than dense, or on several, so that there is no verdict",
 }
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _LEGEND = (
     "Numbers: the difference from the dense encoder with its 95 % interval, the size, and the speed at batch 1 and 32",
-    "relative to AllenNLP's encoder, or to torch.nn.LSTM for language models of words. Below them: a command, a key of",
-    "the token embedder in a config, or a call in Python.",
+    "relative to AllenNLP's encoder, or to torch.nn.LSTM for language models of words. Below them: what it costs in",
+    "the other tables of the same ELMo; then a command, a key of the token embedder in a config, or a call in Python.",
 )
 
 
@@ -35,10 +35,11 @@ def recommend(
 ) -> None:
     """Recommend an encoder for each task, and print the command that creates it.
 
-    Of the encoders that validation data show to be non-inferior to the dense one, `safe` is the one that scores best
-    there, `small` the one with the fewest bytes, and `fast` the fastest. The numbers are from the scored split: the
-    difference to dense with its 95 % interval, the size, and how many times as fast as the original the encoder is, at
-    batch 1 and 32.
+    Of the encoders that validation data and the verdict show to be non-inferior to the dense one, `safe` is the one
+    whose score on validation data is shown to change least, `small` the one with the fewest bytes, and `fast` the
+    fastest. The numbers are from the scored split: the difference to dense with its 95 % interval, the size, and how
+    many times as fast as the original the encoder is, at batch 1 and 32; then what it costs in the other tables of the
+    same ELMo that give verdicts.
 
     Examples:
 
@@ -56,6 +57,8 @@ def recommend(
         echo(board.title)
         for one in board.encoders:
             echo(f"  {one.aim:<6} {one.encoder}: {one.result}")
+            for other in one.elsewhere:
+                echo(f"         {other}")
             echo(f"         {one.use}")
         if board.reason is not None:
             echo(f"  {board.reason}")

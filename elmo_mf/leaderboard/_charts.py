@@ -1,7 +1,8 @@
 """The plot of a board: scores against speed, size or rank, as Vega-Lite for the figures and for the page.
 
 Methods differ in colour and marker, targets in line style, so that the plot can be read in black and white. Markers of
-encoders that were trained after factorization, and of dense ones to compare them with, are hollow.
+encoders that were trained after factorization, and of dense ones to compare them with, are hollow. A star stands above
+the recommended encoder, and none of the markers is one of the signs of the tables.
 
 A specification reads the points from the data set `points`, and its colours of ink and background from parameters.
 """
@@ -28,9 +29,11 @@ _MOST_RANKS = 24  # largest number of ranks that all have a label on the axis; i
 _FEW = 8  # number of scores of which none is taken for an outlier
 _FONT = "Liberation Sans, Arial, Helvetica, sans-serif"  # the first is in vl-convert: the same layout on every machine
 _STAR = "M0,-1.3L.29,-.4L1.24,-.4L.47,.15L.76,1.05L0,.5L-.76,1.05L-.47,.15L-1.24,-.4L-.29,-.4Z"
+_PENTAGON = "M0,-1L.95,-.31L.59,.81L-.59,.81L-.95,-.31Z"
+_HEXAGON = "M-1,0L-.5,-.87L.5,-.87L1,0L.5,.87L-.5,.87Z"
 _X = "M-1,-.5L-.5,-1L0,-.5L.5,-1L1,-.5L.5,0L1,.5L.5,1L0,.5L-.5,1L-1,.5L-.5,0Z"
 _SHAPES = (
-    "circle", "square", "triangle-up", "diamond", "triangle-down", "triangle-left", "triangle-right", "cross", _X
+    "circle", "square", "triangle-up", _PENTAGON, "triangle-down", "triangle-left", "triangle-right", "cross", _X
 )  # fmt: skip
 _DASHES = {"input": [1, 0], "recurrent": [6, 4], "projection": [2, 2], "all": [7, 3, 2, 3], "joint": [9, 2, 2, 2]}
 _OTHER_DASHES = ([3, 3], [12, 3], [9, 2, 2, 2, 2, 2], [5, 2, 1, 2, 1, 2])
@@ -151,7 +154,7 @@ def _looks(board: Board, methods: Sequence[str]) -> tuple[_Look, ...]:
     """Return a marker for each method, hollow ones for encoders trained again, and a legend entry for these."""
     pairs = dict(zip(methods, zip(cycle(COLORS), cycle(_SHAPES), strict=False), strict=False))
     rows = sorted(board.rows, key=lambda row: (row.method == "dense", row.method))
-    plain = {row.method: _Look(row.method, *pairs.get(row.method, (None, _STAR))) for row in rows}
+    plain = {row.method: _Look(row.method, *pairs.get(row.method, (None, _HEXAGON))) for row in rows}
     again = {look_of(row): plain[row.method] for row in rows if row.trained_again}
     hollow = [replace(look, name=name, hollow=True, in_legend=False) for name, look in again.items()]
     legend = [_Look("trained again", None, "circle", hollow=True)] if hollow else []
@@ -226,8 +229,14 @@ def _panel(
         strokeWidth=alt.condition("datum.hollow", alt.value(1.4), alt.value(0.6)),
         order=alt.Order("compressed:N", sort="descending"), description="encoder:N", tooltip=tooltip,
     )  # fmt: skip
+    taken = known.transform_filter("datum.recommended").mark_point(
+        shape=_STAR, size=80, opacity=1, fill=_INK, stroke=_GROUND, strokeWidth=0.6, yOffset=-13, aria=False
+    )
+    star = taken.encode(x=x, y=y)
     # without points, lines would leave a logarithmic axis without ends
-    layers = [dense, spread, markers] if axis.key == "rank" and not targets else [dense, lines, spread, markers]
+    layers = (
+        [dense, spread, markers, star] if axis.key == "rank" and not targets else [dense, lines, spread, markers, star]
+    )
     chart = alt.layer(*layers, description=f"{unit.title} against {axis.title}")
     chart = chart.resolve_legend(color="independent")  # without a legend, it would otherwise hide that of the markers
     specification: dict[str, Any] = chart.to_dict(validate=False, context={"top_level": False})

@@ -10,6 +10,7 @@ from typing import get_args
 import pandas as pd
 
 from elmo_mf.escape import code, markdown
+from elmo_mf.leaderboard._elsewhere import elsewhere, harmless
 from elmo_mf.leaderboard._machines import SIGN
 from elmo_mf.leaderboard._table import NONE, interval, over_reference, reference, times_smaller
 from elmo_mf.leaderboard._units import Unit
@@ -21,7 +22,7 @@ _LEAST_RATIO = 1.05  # 1.0 times smaller is as large
 
 
 def in_short(board: Board) -> str:
-    """Return the sentence, in Markdown; the encoder is chosen on validation data, and its number is of the test."""
+    """Return the sentence, in Markdown; the encoder is chosen on validation data, and its numbers are of the test."""
     compared = [row for row in board.rows if row.comparable and not math.isnan(row.difference)]
     if not board.trust.decides:
         return f"nothing to recommend. {markdown(board.trust.remark)}"
@@ -29,9 +30,9 @@ def in_short(board: Board) -> str:
         return "nothing to compare yet."
     if not board.trust.recommends:
         return f"nothing to recommend. {markdown(board.trust.remark)}"
-    where, taken = _chosen_on(board), recommended(board)
+    where, taken = _shown_on(board), recommended(board)
     if taken is not None:
-        return f"choose {_described(taken, board)}: the fastest encoder that is non-inferior to dense on {where}."
+        return f"choose {_described(taken, board)}: {_why(board)}."
     known = [row for row in compared if not math.isnan(row.validation_gain)]
     if not known:
         return "nothing was compared on validation data."
@@ -71,12 +72,9 @@ def overview(boards: Sequence[Board]) -> str:
     if first is None:
         sentences = ["No table recommends an encoder."]
     else:
-        row = recommended(first)
-        assert row is not None
-        why = f"the fastest encoder that is non-inferior to dense on {_chosen_on(first)}"
-        sentences = [f"**Take** {_described(row, first)}: {why}, in *{markdown(first.title)}*."]
         count = sum(recommended(board) is not None for board in boards)
-        sentences.append(f"{count} of {len(boards)} tables recommend an encoder; each section has its command.")
+        recommend = f"{count} of {len(boards)} tables recommend an encoder; each section has its command."
+        sentences = [_advice(first, boards), recommend]
     silent = sum(not board.trust.decides for board in boards)
     if silent:
         say = "1 table gives" if silent == 1 else f"{silent} tables give"
@@ -84,56 +82,67 @@ def overview(boards: Sequence[Board]) -> str:
     return " ".join(sentences)
 
 
+def _advice(first: Board, boards: Sequence[Board]) -> str:
+    """Return what to take without a loss in any table of an ELMo, and what is faster, with its costs."""
+    fast, safe = recommended(first), harmless(first, boards)
+    assert fast is not None
+    where = f"{_why(first)}, in *{markdown(first.title)}*"
+    others = elsewhere(fast, first, boards)
+    if not others:
+        return f"**Take** {_described(fast, first)}: {where}."
+    costs = f"In other tables of this ELMo: {'; '.join(markdown(str(one)) for one in others)}."
+    if safe is None:
+        return f"**Take** {_described(fast, first)}: {where}. {costs}"
+    if safe.key == fast.key:
+        return f"**Take** {_described(fast, first)}: {where}, and non-inferior in all tables of this ELMo. {costs}"
+    smallest = "the smallest encoder that is non-inferior in all tables of its ELMo that give verdicts"
+    take = f"**Take** {_described(safe, first)}: {smallest}; the numbers are of *{markdown(first.title)}*."
+    return f"{take} **Or, for speed at a price,** {_described(fast, first)}: {_why(first)} there. {costs}"
+
+
 def recommendations(boards: Sequence[Board]) -> pd.DataFrame:
     """Return what each board recommends, or why it recommends nothing, in Markdown."""
-    return pd.DataFrame([_recommendation(board) for board in boards], columns=_COLUMNS)
+    return pd.DataFrame([_recommendation(board, boards) for board in boards], columns=_COLUMNS)
 
 
-_COLUMNS = ["table", "take", "vs dense", "smaller", "times as fast, batch 1 / 32"]
+_COLUMNS = ["table", "fastest", "vs dense", "smaller", "times as fast, batch 1 / 32", "in other tables of this ELMo"]
 
 
-def _recommendation(board: Board) -> list[str]:
+def _recommendation(board: Board, boards: Sequence[Board]) -> list[str]:
     row, title = recommended(board), markdown(board.title)
     if row is None:
         reason = board.trust.remark if not (board.trust.decides and board.trust.recommends) else ""
-        return [title, markdown(reason) or NONE, "", "", ""]
+        return [title, markdown(reason) or NONE, *[""] * (len(_COLUMNS) - 2)]
     unit = Unit.of(board.scoring)
     loss = f"{unit.signed(row.difference)}{'' if math.isnan(row.low) else f' {interval(row, unit)}'}"
     times = times_smaller(row, board)
     smaller = "" if math.isnan(times) else f"{times:.1f}x"
     speeds = [over_reference(row, board, batch) for batch in BATCHES]
     faster = "" if any(map(math.isnan, speeds)) else f"{speeds[0]:.2f} / {speeds[1]:.2f} ({reference(board)})"
-    return [title, code(row.encoder), f"{loss} {markdown(unit.name)}", smaller, faster]
+    others = "; ".join(markdown(str(one)) for one in elsewhere(row, board, boards))
+    return [title, code(row.encoder), f"{loss} {markdown(unit.name)}", smaller, faster, others]
 
 
-def _chosen_on(board: Board) -> str:
-    """Name the data on which a board chooses."""
+def _why(board: Board) -> str:
+    return f"the fastest encoder that is shown to be non-inferior to dense on {_shown_on(board)}"
+
+
+def _shown_on(board: Board) -> str:
+    """Name the data on which a recommended encoder is compared with dense."""
     if board.scoring.split == "validation":
         return "the validation data, which is also the scored split"
-    return "validation data"
+    return f"validation and {board.scoring.split} data"
 
 
 def _described(row: Row, board: Board) -> str:
     unit = Unit.of(board.scoring)
     within = "" if math.isnan(row.low) else f" {interval(row, unit)}"
-    verdict = f", {_verdict_alone(row, board)}" if row.verdict else ""
+    verdict = f", {row.verdict}" if row.verdict else ""
     facts = f"{unit.signed(row.difference)}{within} {markdown(unit.name)} from {markdown(row.baseline)}{verdict}"
     times = times_smaller(row, board)
     smaller = f"; {times:.1f} times smaller" if times >= _LEAST_RATIO else ""
     mixed = f"; scored on another kind of machine than dense {SIGN}" if row.mixed else ""
     return f"{code(row.encoder)} ({facts}{smaller}{_faster(row, board)}{mixed})"
-
-
-def _verdict_alone(row: Row, board: Board) -> VerdictName:
-    """Judge an encoder by its interval alone: it was chosen on other data, so there is nothing to correct for."""
-    ends = (row.low, row.high) if board.scoring.higher_is_better else (-row.high, -row.low)
-    if math.isnan(row.low):
-        return "undecided"
-    if ends[0] > 0:
-        return "better"
-    if ends[0] > -board.margin / Unit.of(board.scoring).factor:
-        return "equivalent"
-    return "worse" if ends[1] < 0 else "undecided"
 
 
 def _faster(row: Row, board: Board) -> str:

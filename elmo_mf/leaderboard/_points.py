@@ -75,6 +75,7 @@ def _point(row: Row, unit: Unit) -> Point:
         "look": look_of(row),
         "compressed": row.compressed,
         "dense": not (row.compressed or row.is_baseline),
+        "recommended": row.recommended,
         "hollow": row.trained_again,
         "targets": "none" if row.compression is None else targets_label(row.compression),
         "score": score,

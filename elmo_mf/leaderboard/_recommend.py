@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from elmo_mf.escape import plain
+from elmo_mf.leaderboard._elsewhere import elsewhere
 from elmo_mf.leaderboard._headline import in_short
 from elmo_mf.leaderboard._recommended import (
     AIMS,
@@ -38,15 +39,15 @@ class Recommendation:
 
 
 def recommendations(board: Board) -> list[Recommendation]:
-    """Return an encoder for each aim, of those that are not inferior to dense on validation data.
+    """Return an encoder for each aim, of those that are shown not to be inferior to dense.
 
-    There are none where the board gives no verdicts, or where no encoder is shown to be non-inferior.
+    Both validation data and the verdict show it. There are none where the board gives no verdicts.
     """
     if not (board.trust.decides and board.trust.recommends):
         return []
-    good = [row for row in board.rows if row.comparable and row.not_inferior]
+    good = [row for row in board.rows if row.can_be_taken]
     best: dict[Aim, Callable[[Row], float]] = {
-        "safe": lambda row: -row.validation_gain,
+        "safe": lambda row: row.validation_change,
         "small": lambda row: row.megabytes,
         "fast": lambda row: not row.recommended,
     }
@@ -61,12 +62,18 @@ def recommended(boards: Sequence[Board], margin: float) -> Recommendations:
         boards: The boards.
         margin: The margin that they were built with.
     """
-    return Recommendations(margin=margin, boards={board.name: _in_words(board) for board in boards})
+    return Recommendations(margin=margin, boards={board.name: _in_words(board, boards) for board in boards})
 
 
-def _in_words(board: Board) -> BoardRecommendations:
+def _in_words(board: Board, boards: Sequence[Board]) -> BoardRecommendations:
     encoders = [
-        RecommendedEncoder(aim=one.aim, encoder=one.row.encoder, result=described(one.row, board), use=one.use)
+        RecommendedEncoder(
+            aim=one.aim,
+            encoder=one.row.encoder,
+            result=described(one.row, board),
+            elsewhere=[str(other) for other in elsewhere(one.row, board, boards)],
+            use=one.use,
+        )
         for one in recommendations(board)
     ]
     return BoardRecommendations(

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, get_args
 
+from pydantic import Field
+
 from elmo_mf.io import read_bytes
 from elmo_mf.io.validation import validated_json
 from elmo_mf.records.base_model import Data, Number
 
 Aim = Literal["safe", "small", "fast"]
 AIMS: tuple[Aim, ...] = get_args(Aim)
-"""Criteria for choosing an encoder: the least loss, the fewest bytes, or the shortest times."""
+"""Criteria for choosing an encoder: the least change of the score, the fewest bytes, or the shortest times."""
 _MOST_BYTES = 10_000_000
 
 
@@ -24,6 +26,8 @@ class RecommendedEncoder(Data):
     """Name on the board."""
     result: str
     """What it loses and saves, in words."""
+    elsewhere: list[str] = Field(default_factory=list)
+    """What it loses in the other boards of the same ELMo that give verdicts, in words."""
     use: str
     """What to type, or to write into a config or into Python."""
 

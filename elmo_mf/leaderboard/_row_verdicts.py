@@ -12,7 +12,7 @@ from elmo_mf.leaderboard._paired import NAN, Components, components_of_seeds
 from elmo_mf.leaderboard._score_estimates import Run, Scores
 from elmo_mf.leaderboard._statistics import Estimate, estimates
 from elmo_mf.leaderboard._units import Unit
-from elmo_mf.leaderboard._verdicts import is_not_inferior, verdicts
+from elmo_mf.leaderboard._verdicts import NOT_INFERIOR, verdicts
 from elmo_mf.records.identity import Scoring
 from elmo_mf.records.record import BATCHES, Record
 
@@ -76,7 +76,7 @@ def evaluate_rows(rows: pd.DataFrame, runs: pd.DataFrame, scores: BoardScores) -
     known = _add_intervals(rows, differences, "")
     _add_intervals(rows, {name: scores.scored.nats(*both) for name, both in pairs.items()}, "nats_")
 
-    trust = _trust(rows, scores)
+    trust = _trust(rows, pairs, scores)
     _add_verdicts(rows, known, scores, trust.decides)
     _choose(rows, pairs, scores)
     if not (trust.decides and trust.recommends):
@@ -131,7 +131,8 @@ def _add_intervals(rows: pd.DataFrame, parts: dict[str, Components | None], pref
 
 def _add_verdicts(rows: pd.DataFrame, known: dict[str, Estimate], scores: BoardScores, decides: bool) -> None:
     rows["verdict"], rows["needs"] = "", ""
-    names = [name for name in known if rows.at[name, "comparable"]] if decides else []
+    judged = rows["comparable"] & ~rows["mixed"]  # an interval does not include what another machine changes
+    names = [name for name in known if judged[name]] if decides else []
     improvements = [as_improvement(known[name], scores) for name in names]
     for name, verdict in zip(names, verdicts(improvements, scores.recorded_margin), strict=True):
         rows.at[name, "verdict"], rows.at[name, "needs"] = verdict.name, verdict.needs
@@ -145,21 +146,26 @@ def as_improvement(one: Estimate, scores: BoardScores) -> Estimate:
 
 
 def _choose(rows: pd.DataFrame, pairs: dict[str, tuple[list[Run], list[Run]]], scores: BoardScores) -> None:
-    """Mark what is not inferior to dense on validation data, and the fastest of these."""
+    """Mark what is not inferior to dense on validation data, and the fastest of those that no verdict rules out.
+
+    The verdicts are on what is scored, so that they only rule out: no score decides between the others.
+    """
     parts = {name: scores.validation.components(*both) for name, both in pairs.items() if both[0]}
     present = {name: one for name, one in parts.items() if one is not None and rows.at[name, "comparable"]}
-    improvements = [as_improvement(one, scores) for one in estimates(list(present.values()))]
-    means = dict(zip(present, (improvement.mean for improvement in improvements), strict=True))
-    rows["validation_gain"] = [means.get(str(name), NAN) for name in rows.index]
-    good = {
-        name
-        for name, improvement in zip(present, improvements, strict=True)
-        if is_not_inferior(improvement, scores.recorded_margin)
+    improved = {
+        name: as_improvement(one, scores) for name, one in zip(present, estimates(list(present.values())), strict=True)
     }
+    changes = {name: (one.mean, abs(one.mean) + one.half_width()) for name, one in improved.items()}
+    for place, column in enumerate(("validation_gain", "validation_change")):
+        rows[column] = [changes.get(str(name), (NAN, NAN))[place] for name in rows.index]
+    judged = [name for name in improved if not rows.at[name, "mixed"]]
+    given = verdicts([improved[name] for name in judged], scores.recorded_margin)
+    good = {name for name, verdict in zip(judged, given, strict=True) if verdict.is_not_inferior}
     rows["not_inferior"] = [str(name) in good for name in rows.index]
+    can_be_taken = rows["not_inferior"] & rows["verdict"].isin(NOT_INFERIOR)
     times = rows[[f"encoder_{batch}_median" for batch in BATCHES]].prod(axis=1, skipna=False)
-    cost = times if times[rows["not_inferior"]].notna().any() else rows["multiply_adds"]
-    fastest = cost[rows["not_inferior"]].dropna()
+    cost = times if times[can_be_taken].notna().any() else rows["multiply_adds"]
+    fastest = cost[can_be_taken].dropna()
     rows["recommended"] = rows.index == (fastest.idxmin() if len(fastest) else "")
 
 
@@ -167,9 +173,8 @@ _MANY_TIMES = 1000
 _TIMES = 10  # half widths between dense and an encoder of shuffled weights, for a table that can tell encoders apart
 
 
-def _trust(rows: pd.DataFrame, scores: BoardScores) -> Trust:
+def _trust(rows: pd.DataFrame, pairs: dict[str, tuple[list[Run], list[Run]]], scores: BoardScores) -> Trust:
     """Compare dense with the baselines."""
-    unit = Unit.of(scores.first.run.scoring)
     baselines = rows[rows["is_baseline"] & (rows["baseline_of"] != "smaller")]  # a smaller ELMo may well be as good
     dense = rows[~rows["compressed"] & ~rows["is_baseline"] & ~rows["fine_tuned"]]
     if len(dense) and dense["at_chance"].iloc[0]:
@@ -182,11 +187,10 @@ def _trust(rows: pd.DataFrame, scores: BoardScores) -> Trust:
         return Trust(True, "")
     improvements = scores.sign * baselines["difference"]
     beaten = improvements + ((baselines["high"] - baselines["low"]) / 2).fillna(0) < 0
-    unbeaten = baselines[~beaten | (_has_a_model_of_its_own(baselines, scores) & (baselines["seeds"] == 1))]
+    lone = _has_a_model_of_its_own(baselines, scores) & (baselines["seeds"] == 1)
+    unbeaten = baselines[~beaten | lone]
     if len(unbeaten):
-        names = ", ".join(f"{name} ({unit.text(score)})" for name, score in unbeaten["score"].items())
-        reason = f"dense ({unit.text(float(dense['score'].iloc[0]))}) is not shown to beat {names}"
-        return Trust(False, f"No verdicts: {reason}.")
+        return Trust(False, _not_beaten(unbeaten, lone, float(dense["score"].iloc[0]), pairs, scores))
     shuffled = baselines[baselines["baseline_of"] == "shuffled"]
     if not len(shuffled):
         trust = Trust(True, "Dense beats every baseline. No encoder of shuffled weights was run.")
@@ -197,6 +201,34 @@ def _trust(rows: pd.DataFrame, scores: BoardScores) -> Trust:
         remark = f"{trust.remark} No model without an ELMo was run, so no encoder is recommended."
         return Trust(True, remark, recommends=False)
     return trust
+
+
+def _not_beaten(
+    unbeaten: pd.DataFrame,
+    lone: pd.Series,
+    dense: float,
+    pairs: dict[str, tuple[list[Run], list[Run]]],
+    scores: BoardScores,
+) -> str:
+    """Say which baselines dense does not beat, with the scores of the seeds that both have.
+
+    Args:
+        unbeaten: The baselines.
+        lone: Whether each has one seed of a model of its own.
+        dense: Score of the dense encoder with all its seeds.
+        pairs: For each encoder, the runs that are compared and those that they are compared with.
+        scores: What was scored.
+    """
+    alone = {str(name) for name in lone.index[lone]}
+    text, means, entries = Unit.of(scores.first.run.scoring).text, scores.scored.means, []
+    for name, score in unbeaten["score"].items():
+        _, others = pairs.get(str(name), ([], []))
+        same = text(float(np.mean([means[run] for run in others])) if others else dense)
+        seeds = " with its only seed" if name in alone else "" if same == text(dense) else " with the same seeds"
+        entries.append(f"{name} ({text(score)}{seeds}{'' if same == text(dense) else f', dense {same}'})")
+    subject = "dense" if all("dense" in entry for entry in entries) else f"dense ({text(dense)})"
+    why = "; one seed does not show how much it varies" if alone else ""
+    return f"No verdicts: {subject} is not shown to beat {', '.join(entries)}{why}."
 
 
 def _has_a_model_of_its_own(baselines: pd.DataFrame, scores: BoardScores) -> pd.Series:

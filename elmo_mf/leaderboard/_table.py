@@ -63,9 +63,7 @@ def columns(board: Board) -> list[Column]:
     per_second = _sentences_per_second(board)
     difference = column("vs dense", _difference_or_nan, lambda row: _difference(row, unit), True)
     verdict = column("verdict", lambda row: _VERDICTS.get(row.verdict, NAN), _verdict, True)
-    verdict.texts[:] = [
-        text or (NONE if row.comparable else "") for text, row in zip(verdict.texts, board.rows, strict=True)
-    ]
+    verdict.texts[:] = [text or _no_verdict(row, board) for text, row in zip(verdict.texts, board.rows, strict=True)]
     score = column(unit.title, lambda row: row.score, lambda row: _score(row, unit), True)
     score.texts[:] = [
         text or ("collapsed" if row.collapsed else "") for text, row in zip(score.texts, board.rows, strict=True)
@@ -136,6 +134,12 @@ def _difference_or_nan(row: Row) -> float:
 
 def _verdict(row: Row) -> str:
     return f"{row.verdict}: {row.needs}" if row.needs else row.verdict
+
+
+def _no_verdict(row: Row, board: Board) -> str:
+    if not row.comparable:
+        return ""
+    return f"none: other machine {SIGN}" if row.mixed and board.trust.decides else NONE
 
 
 def _faster(board: Board, column: Callable[..., Column]) -> Column:

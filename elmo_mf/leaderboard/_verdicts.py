@@ -1,9 +1,10 @@
 """Verdicts on encoders: better than the dense one, equivalent within a margin, worse, or undecided.
 
 An encoder is `equivalent` where it is not worse than dense by the margin or more (non-inferiority), `better` where it
-is better than dense, and `worse` where it is worse than dense and not equivalent. Each verdict excludes its contrary,
-with 95 % confidence in all verdicts of a table together (Holm 1979, A simple sequentially rejective multiple test
-procedure).
+is better than dense, and `worse` where it is worse than dense by what may be the margin or more. All verdicts of a
+table hold together with 95 % confidence, step by step as by Holm (1979, A simple sequentially rejective multiple test
+procedure): intervals are as wide as is needed for all encoders together; those whose interval contains neither zero nor
+the margin are settled, and the intervals of the others are as wide as is needed for these alone, until none is settled.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Literal
 from elmo_mf.leaderboard._statistics import LEVEL, Estimate
 
 VerdictName = Literal["better", "equivalent", "worse", "undecided"]
+NOT_INFERIOR: tuple[VerdictName, ...] = ("better", "equivalent")
+"""Verdicts on encoders that are not worse than dense by the margin or more."""
 _MOST_SEEDS, _MOST_TIMES = 50, 20  # what can be asked for to decide
 
 
@@ -31,6 +34,11 @@ class Verdict:
     name: VerdictName
     needs: str = ""
 
+    @property
+    def is_not_inferior(self) -> bool:
+        """Whether the encoder is shown not to be worse than dense by the margin or more."""
+        return self.name in NOT_INFERIOR
+
 
 def verdicts(improvements: Sequence[Estimate], margin: float) -> list[Verdict]:
     """Give verdicts on the encoders of a table together.
@@ -39,37 +47,50 @@ def verdicts(improvements: Sequence[Estimate], margin: float) -> list[Verdict]:
         improvements: How much better than dense each encoder is, in the unit of the margin.
         margin: The largest loss treated as negligible.
     """
-    doubts = [doubt(improvement, margin) for improvement in improvements]
-    decided = [Verdict("undecided")] * len(improvements)
-    error = 1 - LEVEL
-    ordered = sorted(range(len(improvements)), key=doubts.__getitem__)
-    for left, place in zip(range(len(improvements), 0, -1), ordered, strict=True):
-        error = (1 - LEVEL) / left
-        if not doubts[place] <= error:
-            break
-        decided[place] = Verdict(_verdict_name(improvements[place], margin, 1 - error))
-    return [
-        replace(one, needs=needs(improvement, margin, 1 - error)) if one.name == "undecided" else one
-        for one, improvement in zip(decided, improvements, strict=True)
-    ]
+    level = level_together(improvements, margin)
+    return [_verdict(improvement, margin, level) for improvement in improvements]
 
 
-def doubt(improvement: Estimate, margin: float) -> float:
-    """Return the two-sided p-value of the likelier verdict; 1 if unknown."""
-    inferior, as_good = 1 - improvement.below(-margin), improvement.below(0.0)
-    return 1.0 if math.isnan(as_good) else min(2 * inferior, 2 * as_good, 1.0)
+def level_together(improvements: Sequence[Estimate], margin: float) -> float:
+    """Return the level of intervals with which all verdicts of a table hold together at `LEVEL`.
+
+    Args:
+        improvements: How much better than dense each encoder is, in the unit of the margin.
+        margin: The largest loss treated as negligible.
+    """
+    left = list(improvements)
+    while True:
+        level = 1 - (1 - LEVEL) / max(len(left), 1)
+        unsettled = [one for one in left if not _is_settled(one, margin, level)]
+        if len(unsettled) == len(left):
+            return level
+        left = unsettled
 
 
-def is_not_inferior(improvement: Estimate, margin: float) -> bool:
-    """Return whether the encoder alone is not worse than dense by the margin or more, with 97.5 % confidence."""
-    return improvement.mean - improvement.half_width() > -margin
+def _is_settled(improvement: Estimate, margin: float, level: float) -> bool:
+    """Return whether the interval contains neither zero nor the margin, so that more data would change no verdict."""
+    low, high = _ends(improvement, level)
+    return low > 0 or high < -margin or -margin < low <= high < 0
 
 
-def _verdict_name(improvement: Estimate, margin: float, level: float) -> VerdictName:
+def _ends(improvement: Estimate, level: float) -> tuple[float, float]:
     half_width = improvement.half_width(level)
-    if improvement.mean - half_width > 0:
+    return improvement.mean - half_width, improvement.mean + half_width
+
+
+def _verdict(improvement: Estimate, margin: float, level: float) -> Verdict:
+    name = _name(improvement, margin, level)
+    return Verdict(name, needs(improvement, margin, level) if name == "undecided" else "")
+
+
+def _name(improvement: Estimate, margin: float, level: float) -> VerdictName:
+    low, high = _ends(improvement, level)
+    if low > 0:
         return "better"
-    return "equivalent" if improvement.mean - half_width > -margin else "worse"
+    if low > -margin:
+        return "equivalent"
+    # an encoder whose own interval lies within the margin may well be equivalent
+    return "worse" if high < 0 and _ends(improvement, LEVEL)[0] <= -margin else "undecided"
 
 
 def needs(improvement: Estimate, margin: float, level: float) -> str:
@@ -86,10 +107,9 @@ def needs(improvement: Estimate, margin: float, level: float) -> str:
     if math.isnan(improvement.error):
         return "more seeds"
     parts = improvement.parts
-    deciding_half_width = max(improvement.mean + margin, -improvement.mean)
 
     def decides(seeds: int, times: float) -> bool:
-        return _planned(improvement, seeds, times).half_width(level) < deciding_half_width
+        return _name(_planned(improvement, seeds, times), margin, level) != "undecided"
 
     more = range(1, _MOST_SEEDS + 1 if parts.seeds > 1 else 0)
     if seeds := next((number for number in more if decides(parts.seeds + number, 1)), None):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -19,7 +20,7 @@ from elmo_mf.leaderboard._row_verdicts import BoardScores, Trust, evaluate_rows
 from elmo_mf.leaderboard._score_estimates import Scores
 from elmo_mf.leaderboard._setting_names import setting_names
 from elmo_mf.leaderboard._statistics import ENOUGH
-from elmo_mf.leaderboard._verdicts import VerdictName
+from elmo_mf.leaderboard._verdicts import NOT_INFERIOR, VerdictName
 from elmo_mf.records.compression import Compression
 from elmo_mf.records.digest import digest
 from elmo_mf.records.identity import EncoderIdentity, RunIdentity, Scoring
@@ -86,11 +87,14 @@ class Row:
         compressed: Whether it is compressed, by a method or by its precision.
         is_baseline: Whether it takes an encoder's place for comparison, such as one of shuffled weights.
         comparable: Whether it is compressed and its dense encoder was fine-tuned likewise.
-        verdict: Whether it is better than dense, equivalent, worse, or undecided; empty where the board does not say.
+        verdict: Whether it is better than dense, equivalent, worse, or undecided; empty where the board does not say,
+            and where it is `mixed`.
         needs: What it would take to decide an undecided one.
         validation_gain: How much better than dense it is on validation data; nan where it is not compared.
+        validation_change: Largest absolute value in the 95 % interval of this difference.
         not_inferior: Whether it is not worse than dense by the margin on validation data.
-        recommended: Whether it is the fastest of those that are not inferior on validation data.
+        recommended: Whether it is the fastest of those that are neither inferior on validation data nor judged worse or
+            undecided.
         pareto_front: Whether it is on the Pareto front of score and multiply-adds.
         at_chance: Whether its score is that of a model that knows nothing.
         mixed: Whether it was scored on another kind of machine than its baseline, or on several.
@@ -128,6 +132,7 @@ class Row:
     verdict: VerdictName | Literal[""]
     needs: str
     validation_gain: float
+    validation_change: float
     not_inferior: bool
     recommended: bool
     pareto_front: bool
@@ -144,6 +149,11 @@ class Row:
     def compression(self) -> Compression | None:
         """How the encoder is compressed; None for a dense one."""
         return self.identity.compression
+
+    @property
+    def can_be_taken(self) -> bool:
+        """Whether neither validation data nor the verdict leave open that it is worse by the margin."""
+        return self.comparable and self.not_inferior and self.verdict in NOT_INFERIOR
 
     @property
     def is_partial(self) -> bool:
@@ -202,6 +212,11 @@ class Board:
         return self.first.run.task
 
     @property
+    def elmo(self) -> str:
+        """SHA-256 of the ELMo's files, the same for all tasks; empty where there is none."""
+        return _elmo(self.first)
+
+    @property
     def scoring(self) -> Scoring:
         """How the task is scored."""
         return self.first.run.scoring
@@ -256,6 +271,7 @@ def boards(records: Sequence[Record], outputs: ReadOutputs = lambda _: None, mar
     """Build the boards of some records; each record is read once.
 
     Boards with a recommended encoder come first, and those without verdicts last; among equals, those of ELMo's tasks.
+    Of one task, those of the ELMo with most records come first.
 
     Baselines that have no views are trained. Boards of the other views of the same task show them too, and the view
     `retrained` has no board of its own where it has nothing else. Baselines without an ELMo are on the boards of all.
@@ -278,10 +294,12 @@ def boards(records: Sequence[Record], outputs: ReadOutputs = lambda _: None, mar
         >>> [row.encoder for row in board.rows if row.is_baseline]
         ['shuffled weights']
     """
-    tasks: dict[tuple[bool, str], dict[str, _Setting]] = {}
-    for setting in _named(_settings(records, outputs), _training_texts(records)):
+    tasks: dict[tuple[bool, str], dict[tuple[int, str], _Setting]] = {}
+    known = _named(_settings(records, outputs), _training_texts(records))
+    count = Counter(_elmo(setting.first) for setting in known for _ in setting.places)
+    for setting in known:
         run = setting.first.run
-        tasks.setdefault((run.is_language_model, run.task), {})[_name(run)] = setting
+        tasks.setdefault((run.is_language_model, run.task), {})[-count[_elmo(setting.first)], _name(run)] = setting
     built = [
         board
         for _, settings in sorted(tasks.items())
@@ -335,6 +353,11 @@ def _compared(run: RunIdentity) -> tuple[str, ...]:
     """Return the names of the settings of the trained baselines that a board shows: with its ELMo, and without one."""
     trained = run.retrained()
     return _name(trained), _name(trained.without_elmo())
+
+
+def _elmo(record: Record) -> str:
+    files = record.run.elmo
+    return "" if files is None else f"{files.options} {files.weights}"  # a language model's has a softmax, too
 
 
 def _name(run: RunIdentity) -> str:

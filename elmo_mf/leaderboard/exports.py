@@ -31,7 +31,7 @@ class Marks(Data):
     is_baseline: bool
     """Whether it takes an encoder's place for comparison, such as one of shuffled weights."""
     recommended: bool
-    """Whether it is the fastest of those that are not inferior on validation data."""
+    """Whether it is the fastest of those that are not inferior on validation data and by their verdict."""
     not_inferior: bool
     """Whether it is not worse than dense by the margin on validation data."""
     pareto_front: bool

@@ -13,6 +13,7 @@ from elmo_mf.figures import darkened, picture
 from elmo_mf.io import write_text
 from elmo_mf.leaderboard._charts import figure, methods_of
 from elmo_mf.leaderboard._headline import in_short, leading, overview, recommendations
+from elmo_mf.leaderboard._machines import SIGN
 from elmo_mf.leaderboard._origin import Origin
 from elmo_mf.leaderboard._table import table
 from elmo_mf.leaderboard._units import Unit
@@ -69,20 +70,25 @@ sort and filter the tables, for more columns, and to inspect the records."""
 NOTES = """## How to read it
 
 - **vs dense** is the mean difference to the dense encoder with the same seed, with its 95 % interval; the ± of a score
-  is half of its 95 % interval. If runs stored each test example's contribution, intervals include the choice of the
+  is half of its 95 % interval. The difference is over the seeds that both have, so that it may differ from that of the
+  two scores. If runs stored each test example's contribution, intervals include the choice of the
   test examples (or of documents, if examples share them) and of the seeds, as crossed random effects (Dorfman, Berbaum
   and Metz 1992); otherwise that of the seeds alone. Seed variances are shrunk robustly towards the table's median
   (Smyth 2004; Phipson et al. 2016). In figures, the dotted line is the dense encoder, and a bar is the interval of the
   difference to it.
 - **verdict**: *equivalent* is not worse than dense by the margin or more, *better* is better than dense, *worse* is
-  worse and not equivalent; *undecided* says what it would take to decide. All verdicts of a table hold simultaneously
-  with 95 % confidence (Holm 1979), so that a verdict requires more than the interval in its row. A table gives no
-  verdicts if its dense encoder does not beat every baseline, or if it is not better than an encoder of shuffled weights
-  by ten half widths; a table without baselines gives no recommendation. The recommended encoder was chosen on other
-  data, so the verdict in its sentence is that of its interval alone.
-- **★** marks the fastest encoder (by its times at batch 1 and 32) of those that are not inferior to dense on
-  *validation* data; its numbers are from the scored split. **◆** marks the Pareto front, on which no encoder is as good
-  with fewer multiply-adds; **†** marks a score within two standard errors of chance.
+  worse than dense by what may be the margin or more; *undecided* says what it would take to decide. All verdicts of a
+  table hold simultaneously with 95 % confidence (step by step, after Holm 1979), so that a verdict requires more than
+  the interval in its row. A table gives no verdicts if its dense encoder does not beat every baseline, or if it is not
+  better than an encoder of shuffled weights by ten half widths; a table without baselines gives no recommendation.
+- **What is recommended** is better than or equivalent to dense on *validation* data, and by its verdict in the table,
+  both corrected for all encoders of the table; no score decides between several. **★** marks the fastest of them (by
+  its times at batch 1 and 32), in tables and in figures. With it is said what it costs in the other tables of the same
+  ELMo that give verdicts, perplexity in percent of dense's. The encoder to take first is the smallest that could be
+  recommended in all of these tables. In `elmo-mf recommend`, *safe* is the encoder whose score is shown to change
+  least, by the larger end of its interval on validation data.
+- **◆** marks the Pareto front, on which no encoder is as good with fewer multiply-adds; the lines of the figures are
+  the fronts by the quantity of their axis. **†** marks a score within two standard errors of chance.
 - **evidence** is seeds x test examples, or only seeds, or, if nothing is trained, only examples. A run that collapsed,
   whose model learned nothing from its inputs, is counted but never averaged.
 - **MB** counts the weights of the whole encoder, with the character CNN, or a language model's embedding and softmax,
@@ -98,8 +104,8 @@ NOTES = """## How to read it
   *smaller ELMo* was pretrained at its size, and dense does not have to beat it.
 - **‡** marks an encoder that was scored on another kind of machine (processor, instruction set or GPU) than the dense
   encoder with the same seed, or on several kinds. The machine alone changes a score about as much as another seed does,
-  which the interval does not include. If at least three seeds have a dense encoder on the same kind of machine, the
-  difference is over these seeds alone.
+  which the interval does not include, so that such an encoder gets no verdict, and more seeds would not decide it. If
+  at least three seeds have a dense encoder on the same kind of machine, the difference is over these seeds alone.
 - `index.html` has more columns: **activation error** is |compressed - dense| / |dense| of the LSTM layers' outputs on
   sentences of the scored split; **parameters** and **LSTMs smaller** count the LSTMs only; **multiply-adds** are per
   token and those of the whole encoder. Pruned matrices have fewer parameters but take as long as dense ones. A
@@ -194,6 +200,10 @@ def _caveats(board: Board) -> str:
         notes.append("There is no dense encoder to compare with yet.")
     if board.trains and max(row.seeds for row in board.rows) == 1:
         notes.append("There is only one seed: small differences are noise.")
+    unlike = sum(row.comparable and row.mixed for row in board.rows)
+    if unlike and board.trust.decides:
+        several = "1 encoder was" if unlike == 1 else f"{unlike} encoders were"
+        notes.append(f"{several} scored on another kind of machine than dense ({SIGN}): no verdict.")
     if len(board.origin.timed) > 1:
         notes.append("Times are from several machines: do not compare milliseconds, and compare speed-ups with care.")
     if board.first.run.is_language_model:

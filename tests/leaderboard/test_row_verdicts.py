@@ -285,7 +285,7 @@ def test_boards_that_recommend_come_first_and_those_without_verdicts_last(tmp_pa
         entries += [simulated.entry(rank, 0.7, seed, task=task) for rank in (None, 8) for seed in (1, 2, 3)]
         entries += [_baseline(simulated, "no-encoder", 0.5, seed, task=task) for seed in (1, 2, 3)]
         entries.append(_baseline(simulated, "words", words, task=task))
-    ordered = boards(*_written(tmp_path, *entries))
+    ordered = boards(*_written(tmp_path, *entries), 2)
     assert [board.task for board in ordered] == ["sst", "snli"]
     assert [board.has_recommendation for board in ordered] == [True, False]
     assert [board.trust.decides for board in ordered] == [True, False]
@@ -329,7 +329,7 @@ def test_what_is_taken_is_the_fastest_that_is_not_inferior(tmp_path: Path) -> No
     chosen = {one.aim: one for one in recommendations(board)}
     assert list(chosen) == ["safe", "small", "fast"]
     assert chosen["safe"].row == max(
-        (row for row in board.rows if row.not_inferior), key=lambda row: row.validation_gain
+        (row for row in board.rows if row.not_inferior), key=lambda row: -row.validation_change
     )
     assert chosen["fast"].row.encoder == "svd all rank 8"
     options = "--method svd --targets all --rank 8"

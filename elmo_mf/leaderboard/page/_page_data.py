@@ -25,8 +25,8 @@ MOST_INSIDE = 3_200_000
 """Largest size in bytes of the records that the page itself contains."""
 
 _MARKS = {
-    "recommended": ("★", "fastest that is not inferior to dense on validation data"),
-    "pareto_front": ("◆", "on the Pareto front"),
+    "recommended": ("★", "recommended: fastest that is not inferior to dense on validation data and by its verdict"),
+    "pareto_front": ("◆", "on the Pareto front: none is as good with fewer multiply-adds"),
     "at_chance": ("†", "at chance"),
     "mixed": (SIGN, "scored on several kinds of machine, or another than dense"),
 }
