@@ -39,7 +39,7 @@ def recommend(
     whose score on validation data is shown to change least, `small` the one with the fewest bytes, and `fast` the
     fastest. The numbers are from the scored split: the difference to dense with its 95 % interval, the size, and how
     many times as fast as the original the encoder is, at batch 1 and 32; then what it costs in the other tables of the
-    same ELMo that give verdicts.
+    same ELMo that give verdicts and have baselines.
 
     Examples:
 

@@ -17,7 +17,7 @@ class Elsewhere:
     """An encoder in another table.
 
     Attributes:
-        board: The other table, which gives verdicts.
+        board: The other table, which gives verdicts and whose baselines were run.
         row: The encoder there; None where it was not run.
     """
 
@@ -33,7 +33,7 @@ class Elsewhere:
 
 
 def elsewhere(row: Row, board: Board, boards: Sequence[Board]) -> list[Elsewhere]:
-    """Return an encoder in the other tables of the same ELMo that give verdicts, language models first.
+    """Return an encoder in the other tables of the same ELMo that may recommend one, language models first.
 
     Args:
         row: The encoder.
@@ -43,7 +43,11 @@ def elsewhere(row: Row, board: Board, boards: Sequence[Board]) -> list[Elsewhere
     others = [
         other
         for other in boards
-        if board.elmo and other.elmo == board.elmo and other is not board and other.trust.decides
+        if board.elmo
+        and other.elmo == board.elmo
+        and other is not board
+        and other.trust.decides
+        and other.trust.recommends
     ]
     others.sort(key=lambda other: not other.first.run.is_language_model)
     return [

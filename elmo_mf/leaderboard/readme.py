@@ -84,9 +84,9 @@ NOTES = """## How to read it
 - **What is recommended** is better than or equivalent to dense on *validation* data, and by its verdict in the table,
   both corrected for all encoders of the table; no score decides between several. **★** marks the fastest of them (by
   its times at batch 1 and 32), in tables and in figures. With it is said what it costs in the other tables of the same
-  ELMo that give verdicts, perplexity in percent of dense's. The encoder to take first is the smallest that could be
-  recommended in all of these tables. In `elmo-mf recommend`, *safe* is the encoder whose score is shown to change
-  least, by the larger end of its interval on validation data.
+  ELMo that give verdicts and have baselines, perplexity in percent of dense's. The encoder to take first is the
+  smallest that could be recommended in all of these tables. In `elmo-mf recommend`, *safe* is the encoder whose score
+  is shown to change least, by the larger end of its interval on validation data.
 - **◆** marks the Pareto front, on which no encoder is as good with fewer multiply-adds; the lines of the figures are
   the fronts by the quantity of their axis. **†** marks a score within two standard errors of chance.
 - **evidence** is seeds x test examples, or only seeds, or, if nothing is trained, only examples. A run that collapsed,

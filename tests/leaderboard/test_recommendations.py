@@ -49,6 +49,18 @@ def test_costs_in_other_tables_are_said(tmp_path: Path) -> None:
     assert found["fast"].elsewhere == [str(other)]
 
 
+def test_a_table_without_baselines_recommends_nothing_and_warns_of_nothing(tmp_path: Path) -> None:
+    task = _Task()
+    entries = _encoders(task, {None: 0.70, 8: 0.70}, 4)
+    entries += [_baseline(task, "no-encoder", 0.4, seed) for seed in (1, 2, 3)]
+    entries += [
+        task.entry(rank, score, seed, task="snli") for rank, score in ((None, 0.7), (8, 0.5)) for seed in (1, 2)
+    ]
+    first, other = boards(*_written(tmp_path, *entries), 2)
+    assert (first.task, other.task) == ("sst", "snli") and other.trust.decides and not other.trust.recommends
+    assert elsewhere(_row(first, "svd all rank 8"), first, [first, other]) == []
+
+
 def test_what_is_good_everywhere_is_taken_at_once(tmp_path: Path) -> None:
     both = _of_two_tasks(tmp_path, (0.7, 0.7))
     text = overview(both)
