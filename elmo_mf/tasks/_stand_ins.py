@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from elmo_mf.bench import published_options
-from elmo_mf.bilm.initialization import random_weights
+from elmo_mf.bilm.checkpoint import zero_weights
 from elmo_mf.records.run import Run
 from elmo_mf.tasks._published_files import PublishedFiles
 from elmo_mf.tasks.grid import expand
@@ -21,7 +21,7 @@ _SIZES = {"original-5.5b": "original"}  # published ELMos whose size is that of 
 def expand_without_files(spec: SweepSpec, missing: Sequence[PublishedFiles]) -> list[Run]:
     """List the runs of a sweep from what is known of published files that are missing.
 
-    An ELMo of the same size with random weights stands in for the published one, the tasks' demo data for their data,
+    An ELMo of the same size with weights of zero stands in for the published one, the tasks' demo data for their data,
     and any file for word vectors. So compressions are checked and runs are labelled as they will be, but their ids are
     others.
 
@@ -44,4 +44,4 @@ def expand_without_files(spec: SweepSpec, missing: Sequence[PublishedFiles]) -> 
         options = published_options(_SIZES.get(kinds["weights"], kinds["weights"]))
         stand_in.write_text(json.dumps(options.to_dict()), encoding="utf-8")
         changes |= {"options": str(stand_in), "weights": str(stand_in)}
-        return expand(spec.model_copy(update=changes), random_weights(options, seed=0))
+        return expand(spec.model_copy(update=changes), zero_weights(options))
