@@ -653,7 +653,10 @@ def test_recommend_says_what_to_type(capsys: pytest.CaptureFixture[str], tmp_pat
     probe = "Syntax, probed: constituents that end at each word, Stanford Sentiment Treebank; ELMo base"
     (place,) = (number for number, line in enumerate(lines) if line.startswith(probe))
     assert re.match(r"  safe   \S.+: [+-]\d\.\d \[.+\] points, [\d.]+ MB, ", lines[place + 1])
-    assert lines[place + 2].strip().startswith("elmo-mf compress options.json weights.hdf5 --method ")
+    assert re.fullmatch(r"ELMo as a language model: [+-][\d.]+ % perplexity, equivalent", lines[place + 2].strip())
+    fast = next(number for number, line in enumerate(lines) if number > place and line.startswith("  fast   "))
+    assert re.fullmatch(r"ELMo as a language model: \+\d+ % perplexity, worse", lines[fast + 1].strip())
+    assert lines[fast + 2].strip().startswith("elmo-mf compress options.json weights.hdf5 --method ")
     assert any(line.startswith("  nothing to recommend. No verdicts: ") for line in lines)
     assert lines[-3].startswith("Numbers: the difference from the dense encoder ")
     found = json.loads((tmp_path / "recommended.json").read_text())
