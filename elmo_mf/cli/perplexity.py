@@ -52,12 +52,13 @@ def perplexity(
     """
     check_texts(texts)
     from elmo_mf.bilm.checkpoint_files import SOFTMAX, VOCABULARY
-    from elmo_mf.bilm.vocabulary import Vocabulary
+    from elmo_mf.bilm.options import BilmOptions
+    from elmo_mf.pretrain import softmax_words
 
     files = elmo.files(base_elmo())
     compression = compress.compression_of(files)
     beside = softmax or files.weights.parent
-    Vocabulary.from_file(beside / VOCABULARY)  # raises before torch is imported
+    softmax_words(BilmOptions.from_file(files.options), files.options, beside)  # raises before torch is imported
     if json_file is not None:
         check_output("--json", json_file, (*texts, *files.inputs, beside / SOFTMAX, beside / VOCABULARY))
     check_unused([json_file], force)

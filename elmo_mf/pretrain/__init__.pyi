@@ -1,7 +1,8 @@
 from ._corpus import Batch, Corpus
-from ._evaluate import VOCABULARY_FILE, Evaluation
+from ._evaluate import Evaluation
 from ._model import LanguageModel
 from ._perplexity import Perplexities, perplexity
+from ._softmax_words import VOCABULARY_FILE, softmax_words
 from ._train import Trainer
 from ._training_log import StepMetrics
 from .settings import PretrainSettings
@@ -23,5 +24,6 @@ __all__ = [
     "perplexity",
     "read_softmax",
     "softmax_of",
+    "softmax_words",
     "write_softmax",
 ]

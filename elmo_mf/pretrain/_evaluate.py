@@ -10,20 +10,19 @@ from typing import Any
 import torch
 
 from elmo_mf.bilm.encoder import Bilm
-from elmo_mf.bilm.options import BilmOptions, UnicodeCnnOptions
+from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.vocabulary import Vocabulary
 from elmo_mf.compression import size_report, with_file_hashes
-from elmo_mf.errors import InputError
 from elmo_mf.io.sentences import read_with_hash
 from elmo_mf.pretrain._corpus import Corpus
 from elmo_mf.pretrain._model import LanguageModel, perplexities
+from elmo_mf.pretrain._softmax_words import softmax_words
 from elmo_mf.pretrain.word_softmax import SOFTMAX_FILE, read_softmax
 from elmo_mf.progress import track
 from elmo_mf.provenance import file_hash
 from elmo_mf.records import Compression
 from elmo_mf.records.labels import compression_label
 
-VOCABULARY_FILE = "vocabulary.txt"
 _BATCH_TOKENS = 4096
 
 
@@ -134,20 +133,6 @@ def evaluate_each(
         )
 
 
-def reject_unicode(options: BilmOptions, where: Path) -> None:
-    """Reject an ELMo of ELMoForManyLangs, whose `vocabulary.txt` has its own words, and not those of a softmax.
-
-    Raises:
-        InputError: It is one.
-    """
-    if isinstance(options.token_layer, UnicodeCnnOptions):
-        found, expected = (
-            f"an ELMo with a {options.token_layer.title}, which has no softmax",
-            "one that can have a softmax",
-        )
-        raise InputError(where, f"found {found}, expected {expected}")
-
-
 def read_language_model(
     options_file: Path, weight_file: Path, compression: Compression | None, folder: Path
 ) -> tuple[LanguageModel, Vocabulary]:
@@ -166,8 +151,7 @@ def read_language_model(
         InputError: A file is missing or does not match the others.
     """
     options = BilmOptions.from_file(options_file)
-    reject_unicode(options, options_file)
-    vocabulary = Vocabulary.from_file(folder / VOCABULARY_FILE)
+    vocabulary = softmax_words(options, options_file, folder)
     width = options.lstm.projection_dim
     softmax = read_softmax(folder / SOFTMAX_FILE, width, len(vocabulary))  # fails before the work of a compression
     bilm = Bilm.from_files(options_file, weight_file, compression)

@@ -24,9 +24,10 @@ from elmo_mf.io.sentences import read_with_hash
 from elmo_mf.lm import unigram_perplexity
 from elmo_mf.pretrain._command import command_line
 from elmo_mf.pretrain._corpus import Batch, Corpus
-from elmo_mf.pretrain._evaluate import VOCABULARY_FILE, read_language_model
+from elmo_mf.pretrain._evaluate import read_language_model
 from elmo_mf.pretrain._model import LanguageModel, perplexities
 from elmo_mf.pretrain._schedule import scheduler
+from elmo_mf.pretrain._softmax_words import VOCABULARY_FILE
 from elmo_mf.pretrain._state import NumpyState, SavedProgress, TrainerState, check_carried
 from elmo_mf.pretrain._training_log import StepMetrics, TrainingLog
 from elmo_mf.pretrain.settings import PretrainSettings

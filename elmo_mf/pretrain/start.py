@@ -14,7 +14,7 @@ from elmo_mf.bilm.options import BilmOptions, WordTableOptions
 from elmo_mf.bilm.vocabulary import Vocabulary
 from elmo_mf.bilm.weights import BilmWeights
 from elmo_mf.errors import InputError
-from elmo_mf.pretrain._evaluate import VOCABULARY_FILE, reject_unicode
+from elmo_mf.pretrain._softmax_words import VOCABULARY_FILE, reject_unicode
 from elmo_mf.pretrain.settings import Dtype, PretrainSettings
 from elmo_mf.pretrain.word_softmax import SOFTMAX_FILE, read_softmax, softmax_kind
 from elmo_mf.provenance import file_hash

@@ -64,14 +64,14 @@ def test_estimates(tmp_path: Path) -> None:
     records = RecordStore(tmp_path).records()
     assert seconds_of(spec, runs[2:], records) == (120.0, [])
     assert seconds_of(spec, [], records) == (0, [])
-    half = _spec(
-        limit={"train": 200}, overrides={"sst": {"trainer.num_epochs": 36}}
-    )  # instead of 400 examples and 12 epochs
+    epochs = runs[0].identity.to_dict()["config"]["trainer"]["num_epochs"]
+    half = _spec(limit={"train": 200}, overrides={"sst": {"trainer.num_epochs": 3 * epochs}})  # instead of 400 examples
     assert round(seconds_of(half, expand(half), records)[0]) == 4 * 60 // 2 * 3
-    assert cost_of(half, expand(half)) == Cost(4, 4 * 200 * 36, 0)
+    assert cost_of(half, expand(half)) == Cost(4, 4 * 200 * 3 * epochs, 0)
     trees = [one.raw for one in load_task("sst").format.read(load_task("sst").demo_data / "train.txt")]
     phrased = _spec(overrides={"sst": {"dataset_reader": {"type": "sst_phrases", "min_words": 4}}})
-    assert cost_of(phrased, expand(phrased)).examples == 4 * 12 * sum(1 for _ in phrases(trees, 4)) > 4 * 12 * 400
+    read = cost_of(phrased, expand(phrased)).examples
+    assert read == 4 * epochs * sum(1 for _ in phrases(trees, 4)) > 4 * epochs * 400
     other = _spec(tasks=["sst", "snli"])
     assert seconds_of(other, expand(other), records) == (240.0, ["snli"])
 
