@@ -4,5 +4,4 @@
   ranks: [1, 8, 32],
   latency_sentences: 8,
   latency_rounds: 3,
-  overrides: { [task]: { 'trainer.num_epochs': 4 } for task in ['ptb', 'wikitext2'] },
 }
