@@ -99,13 +99,10 @@ def _probed() -> Iterator[str]:
 def _squad_in_short() -> Iterator[str]:
     rows = board("squad", "base", "swapped")
     f1 = {name: 100 * row["score"] for name, row in rows.items()}
-    halves = (rows[f"{_JOINT} budget {share}% with highways"] for share in (25, 12.5))
-    (one, low, high), (other, least, most) = (
-        [100 * row[end] for end in ("difference", "low", "high")] for row in halves
-    )
-    yield f"A model for SQuAD has an F1 of {f1['dense']:.1f} (two seeds); with a quarter and an eighth of the encoder's"
-    yield f"it has {-one:.1f} ({low:.1f} to {high:+.1f}) and {-other:.1f} ({least:.1f} to {most:+.1f}) points less"
-    yield f"with shuffled weights {f1['shuffled weights']:.1f}"
+    quarter, eighth = (_lost(rows[f"{_JOINT} budget {share}% with highways"]) for share in (25, 12.5))
+    yield f"A model for SQuAD has an F1 of {f1['dense']:.1f} (two seeds); with a quarter of the encoder's parameters it"
+    yield f"loses {quarter.replace(' [', ' points [')}, with an eighth {eighth}, and with shuffled weights it has"
+    yield f"it has {f1['shuffled weights']:.1f}"
     glove, dense = f1["no ELMo"], f1["no ELMo"] - 100 * rows["no ELMo"]["difference"]
     yield f"trained with GloVe alone has {glove:.1f} with its only seed, with which dense has {dense:.1f}"
 
@@ -327,8 +324,8 @@ def _methods_at_rank_32(lost: dict[str, float], bilm: dict[str, float], snli: di
     plain, whitened = (f"{perplexity[method]:.1f}" for method in ("svd", "whitened_svd"))
     yield f"at rank 32 by {of_probe['svd'] - of_probe['whitened_svd']:.1f} points on the probe"
     yield f"with a perplexity of {whitened} instead of {plain}"
-    yield f"with a quarter of the dense ones ({bilm[budget['25']]:.1f})"
-    yield f"and not with an eighth ({bilm[budget['12.5']]:.1f})"
+    yield f"with a quarter of the dense parameters ({bilm[budget['25']]:.1f})"
+    yield f"but not with an eighth ({bilm[budget['12.5']]:.1f})"
     yield f"it loses {of_probe['prune']:.1f} points and `whitened_svd` {of_probe['whitened_svd']:.1f}"
     pruned, other = (_lost(snli[names[method]]) for method in ("prune", "whitened_svd"))
     yield f"perplexity is {perplexity['prune']:.1f} against {whitened}, and SNLI loses"
@@ -385,7 +382,7 @@ def _sizes_in_short() -> Iterator[str]:
     general = [100 * (one.general / dense - 1) for one in sized if one.general is not None]
     yield "({:.1f} % and {:.0f} % with the general text".format(*general)
     scratch, alike = (100 * (found[name, "float16", 1 / 4].perplexity / dense - 1) for name in _RIVALS)
-    yield f"has {scratch:.0f} % more, this one compressed to as many bytes in float16 {alike:.1f} %"
+    yield f"has {scratch:.0f} % more; this one, compressed to as many bytes in float16, has {alike:.1f} % more"
 
 
 def _language() -> Iterator[str]:

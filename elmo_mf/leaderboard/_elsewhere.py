@@ -33,7 +33,7 @@ class Elsewhere:
 
 
 def elsewhere(row: Row, board: Board, boards: Sequence[Board]) -> list[Elsewhere]:
-    """Return an encoder in the other tables of the same ELMo that may recommend one, language models first.
+    """Return an encoder in the other tables of the same ELMo that can recommend one, language models first.
 
     Args:
         row: The encoder.

@@ -95,7 +95,7 @@ def _advice(first: Board, boards: Sequence[Board]) -> str:
         return f"**Take** {_described(fast, first)}: {where}. {costs}"
     if safe.key == fast.key:
         return f"**Take** {_described(fast, first)}: {where}, and non-inferior in all tables of this ELMo. {costs}"
-    smallest = "the smallest encoder that is non-inferior in all tables of its ELMo that may recommend one"
+    smallest = "the smallest encoder that is non-inferior in every table of its ELMo that can recommend one"
     take = f"**Take** {_described(safe, first)}: {smallest}; the numbers are of *{markdown(first.title)}*."
     return f"{take} **Or, for speed at a price,** {_described(fast, first)}: {_why(first)} there. {costs}"
 

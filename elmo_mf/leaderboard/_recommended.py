@@ -27,7 +27,7 @@ class RecommendedEncoder(Data):
     result: str
     """What it loses and saves, in words."""
     elsewhere: list[str] = Field(default_factory=list)
-    """What it loses in the other boards of the same ELMo that may recommend one, in words."""
+    """What it loses in the other boards of the same ELMo that can recommend one, in words."""
     use: str
     """What to type, or to write into a config or into Python."""
 
