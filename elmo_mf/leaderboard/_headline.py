@@ -21,8 +21,15 @@ from elmo_mf.records.record import BATCHES
 _LEAST_RATIO = 1.05  # 1.0 times smaller is as large
 
 
-def in_short(board: Board) -> str:
-    """Return the sentence, in Markdown; the encoder is chosen on validation data, and its numbers are of the test."""
+def in_short(board: Board, boards: Sequence[Board] = ()) -> str:
+    """Return what a board recommends, in Markdown.
+
+    The encoder is chosen on validation data, and its numbers are of the test.
+
+    Args:
+        board: The board.
+        boards: All boards, for what the encoder costs in those of the same ELMo. Defaults to none.
+    """
     compared = [row for row in board.rows if row.comparable and not math.isnan(row.difference)]
     if not board.trust.decides:
         return f"nothing to recommend. {markdown(board.trust.remark)}"
@@ -32,7 +39,7 @@ def in_short(board: Board) -> str:
         return f"nothing to recommend. {markdown(board.trust.remark)}"
     where, taken = _shown_on(board), recommended(board)
     if taken is not None:
-        return f"choose {_described(taken, board)}: {_why(board)}."
+        return f"choose {_described(taken, board)}: {_why(board)}.{_costs(taken, board, boards)}"
     known = [row for row in compared if not math.isnan(row.validation_gain)]
     if not known:
         return "nothing was compared on validation data."
@@ -40,14 +47,24 @@ def in_short(board: Board) -> str:
     return f"no encoder is shown to be non-inferior to dense on {where}; the best there is {_described(best, board)}."
 
 
-def lead(board: Board) -> str:
-    """Return three sentences on a board, in Markdown: what to take and why, the verdicts, and what baselines say."""
+def _costs(row: Row, board: Board, boards: Sequence[Board]) -> str:
+    others = elsewhere(row, board, boards)
+    return f" In other tables of this ELMo: {'; '.join(markdown(str(one)) for one in others)}." if others else ""
+
+
+def lead(board: Board, boards: Sequence[Board] = ()) -> str:
+    """Return a few sentences on a board, in Markdown: what to take, why and at what cost, verdicts, and baselines.
+
+    Args:
+        board: The board.
+        boards: See `in_short`.
+    """
     count = Counter(row.verdict for row in board.rows if row.verdict)
     counts = ", ".join(f"{count[name]} {name}" for name in get_args(VerdictName) if count[name])
     unit = Unit.of(board.scoring)
     total = sum(count.values())
     verdicts = f"Of {total} encoders, at a margin of {markdown(unit.amount(board.margin))}: {counts}." if total else ""
-    sentence = in_short(board)
+    sentence = in_short(board, boards)
     remark = board.trust.remark if board.trust.decides and board.trust.recommends else ""  # else in the sentence
     return " ".join(part for part in (sentence[:1].upper() + sentence[1:], verdicts, markdown(remark)) if part)
 
@@ -87,17 +104,14 @@ def _advice(first: Board, boards: Sequence[Board]) -> str:
     fast, safe = recommended(first), harmless(first, boards)
     assert fast is not None
     where = f"{_why(first)}, in *{markdown(first.title)}*"
-    others = elsewhere(fast, first, boards)
-    if not others:
-        return f"**Take** {_described(fast, first)}: {where}."
-    costs = f"In other tables of this ELMo: {'; '.join(markdown(str(one)) for one in others)}."
-    if safe is None:
-        return f"**Take** {_described(fast, first)}: {where}. {costs}"
+    costs = _costs(fast, first, boards)
+    if safe is None or not costs:
+        return f"**Take** {_described(fast, first)}: {where}.{costs}"
     if safe.key == fast.key:
-        return f"**Take** {_described(fast, first)}: {where}, and non-inferior in all tables of this ELMo. {costs}"
+        return f"**Take** {_described(fast, first)}: {where}, and non-inferior in all tables of this ELMo.{costs}"
     smallest = "the smallest encoder that is non-inferior in every table of its ELMo that can recommend one"
     take = f"**Take** {_described(safe, first)}: {smallest}; the numbers are of *{markdown(first.title)}*."
-    return f"{take} **Or, for speed at a price,** {_described(fast, first)}: {_why(first)} there. {costs}"
+    return f"{take} **Or, for speed at a price,** {_described(fast, first)}: {_why(first)} there.{costs}"
 
 
 def recommendations(boards: Sequence[Board]) -> pd.DataFrame:

@@ -97,7 +97,7 @@ class Leaderboard(Mapping[str, BoardTable], Tabular):
 
     def notes(self) -> list[str]:
         """Return which encoder to choose on each board and why."""
-        return [f"{board.name}: {plain(in_short(board))}" for board in self.boards]
+        return [f"{board.name}: {plain(in_short(board, self.boards))}" for board in self.boards]
 
 
 def read_leaderboard(folder: str | Path, margin: float = MARGIN) -> Leaderboard:

@@ -13,6 +13,7 @@ from elmo_mf.leaderboard._charts import figure, methods_of
 from elmo_mf.leaderboard._elsewhere import elsewhere, harmless
 from elmo_mf.leaderboard._headline import overview
 from elmo_mf.leaderboard._recommend import recommendations, recommended
+from elmo_mf.leaderboard.page._page_data import page_data
 from elmo_mf.leaderboard.readme import remarks
 from elmo_mf.records.outputs import Outputs, SplitOutputs
 from tests.leaderboard.test_machines import OTHER
@@ -45,6 +46,7 @@ def test_costs_in_other_tables_are_said(tmp_path: Path) -> None:
     text = overview([first, *(board for board in both if board is not first)])
     assert text.index("**Take** `svd all rank 16`") < text.index("**Or, for speed at a price,** `svd all rank 8`")
     assert f"In other tables of this ELMo: {other}." in text
+    assert str(other) in page_data(both)["boards"][both.index(first)]["lead"]
     found = {one.aim: one for one in recommended(both, 2).boards["snli"].encoders}
     assert found["fast"].elsewhere == [str(other)]
 

@@ -47,7 +47,7 @@ def page_data(boards: Sequence[Board], most: int = MOST_INSIDE) -> dict[str, Any
         "verdicts": list(get_args(VerdictName)),
         "marks": {name: {"sign": sign, "meaning": meaning} for name, (sign, meaning) in _MARKS.items()},
         "axes": [{"key": axis.key, "title": axis.title} for axis in AXES],
-        "boards": [_board(board, methods) | _behind(board, inside) for board in boards],
+        "boards": [_board(board, boards, methods) | _behind(board, inside) for board in boards],
     }
 
 
@@ -86,7 +86,7 @@ def _html(markdown: str) -> str:
     return str(_markdown.render(markdown))
 
 
-def _board(board: Board, methods: Sequence[str]) -> dict[str, Any]:
+def _board(board: Board, boards: Sequence[Board], methods: Sequence[str]) -> dict[str, Any]:
     shown = columns(board)
     behind: dict[str, list[int]] = {}
     for index, key in enumerate(board.keys):
@@ -94,7 +94,7 @@ def _board(board: Board, methods: Sequence[str]) -> dict[str, Any]:
     return {
         "id": board.name,
         "title": board.title,
-        "lead": _html(lead(board)),
+        "lead": _html(lead(board, boards)),
         "about": _html(remarks(board)),
         "plots": plots(board, methods),
         "columns": [{"title": column.title, "main": column.is_main} for column in shown],
