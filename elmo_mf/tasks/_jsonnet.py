@@ -10,6 +10,7 @@ import sys
 import threading
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
@@ -21,6 +22,10 @@ from elmo_mf.resources import share
 from elmo_mf.tasks import _sandbox as sandbox
 
 _CHUNK_BYTES = 1 << 16
+_MOST_KEPT = 100
+_MOST_KEPT_TEXT = 1_000_000
+_kept: dict[tuple[Sandbox, bytes], dict[str, Any]] = {}
+"""Answers with values, each valid as long as the files that it imported are as it saw them."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ _SANDBOX = Sandbox()
 
 
 def evaluate_jsonnet(path: Path, arguments: dict[str, str] | None = None, process: Sandbox = _SANDBOX) -> Any:
-    """Evaluate a jsonnet file in a sandbox.
+    """Evaluate a jsonnet file in a sandbox, or return what it was when the same files were evaluated before.
 
     The file can import from its own folder and from this project's configs. Evaluation ends after 20 seconds of
     processor time or at 2 GB of memory.
@@ -60,7 +65,7 @@ def evaluate_jsonnet(path: Path, arguments: dict[str, str] | None = None, proces
     """
     text = read_text(path, "jsonnet file", "a sweep or a config", most=sandbox.MAX_TEXT)
     roots = [path.resolve().parent, share() / "jsonnet", share() / "weights"]
-    answer = _answer([_utf8(path), text, arguments or {}, [_utf8(root) for root in roots]], process)
+    answer = _answer_once([_utf8(path), text, arguments or {}, [_utf8(root) for root in roots]], process)
     if "missing" in answer:
         raise not_installed(answer["missing"])
     if "value" not in answer:
@@ -69,7 +74,31 @@ def evaluate_jsonnet(path: Path, arguments: dict[str, str] | None = None, proces
     return parse_json(answer["value"], path, "a config")
 
 
-def _answer(request: list[Any], limits: Sandbox) -> dict[str, str]:
+def _answer_once(request: list[Any], limits: Sandbox) -> dict[str, Any]:
+    """Return the latest answer to the same request if no file that it imported has changed."""
+    key = limits, sha256(json.dumps(request).encode("ascii")).digest()
+    kept = _kept.get(key)
+    if kept is not None and all(_is_as_seen(name, seen) for name, seen in kept["imports"].items()):
+        return kept
+    answer = _answer(request, limits)
+    if "imports" in answer and len(answer["value"]) < _MOST_KEPT_TEXT:
+        if len(_kept) == _MOST_KEPT:
+            _kept.clear()
+        _kept[key] = answer
+    return answer
+
+
+def _is_as_seen(name: str, seen: list[str]) -> bool:
+    """Return whether an import's name leads to the same file, with the same content."""
+    try:
+        path = Path(os.fsdecode(name.encode("utf-8", "surrogateescape")))  # see `_utf8`
+        small = path.is_file() and path.stat().st_size <= sandbox.MAX_TEXT
+        return small and sandbox.seen(path, path.read_bytes()) == seen
+    except (OSError, ValueError):
+        return False
+
+
+def _answer(request: list[Any], limits: Sandbox) -> dict[str, Any]:
     """Return the sandbox's answer to a request; empty if the process died or the answer is too long."""
     command = [sys.executable, "-I", "-X", "utf8", str(limits.script)]
     # stderr is discarded: jsonnet's traces may be gigabytes long

@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 SECONDS = 20  # of processor time
@@ -17,7 +18,12 @@ BYTES = 2_000_000_000
 MAX_TEXT = 20_000_000
 
 
-def evaluate(path: str, text: str, arguments: dict[str, str], roots: list[str]) -> str:
+def seen(path: Path, content: bytes) -> list[str]:
+    """Return what an evaluation depends on in a file that it imports: where its name leads, and its content."""
+    return [os.fsencode(path.resolve()).hex(), sha256(content).hexdigest()]
+
+
+def evaluate(path: str, text: str, arguments: dict[str, str], roots: list[str]) -> tuple[str, dict[str, list[str]]]:
     """Evaluate jsonnet code.
 
     Args:
@@ -27,7 +33,7 @@ def evaluate(path: str, text: str, arguments: dict[str, str], roots: list[str]) 
         roots: Folders that the file can import from.
 
     Returns:
-        The value, as JSON.
+        The value, as JSON, and `seen` of each file that was imported, by its name.
 
     Raises:
         RuntimeError: The file cannot be evaluated.
@@ -35,24 +41,28 @@ def evaluate(path: str, text: str, arguments: dict[str, str], roots: list[str]) 
     import _jsonnet
 
     folders = [Path(root).resolve() for root in roots]
+    imports: dict[str, list[str]] = {}
 
     def load(folder: str, name: str) -> tuple[str, bytes]:
         try:
-            path = (Path(folder) / name).resolve()
+            named = Path(folder) / name
+            path = named.resolve()
             if not any(path.is_relative_to(root) for root in folders):
                 raise RuntimeError(f"import of {name:.100} leads out of {', '.join(map(str, folders))}")
             if not path.is_file():
                 raise RuntimeError(f"no such file: {name:.100}")
             if path.stat().st_size > MAX_TEXT:
                 raise RuntimeError(f"import of {name:.100}: it has more than {MAX_TEXT:,} bytes")
-            return str(path), path.read_bytes()
+            content = path.read_bytes()
+            imports[str(named)] = seen(named, content)
+            return str(path), content
         except (OSError, ValueError) as error:  # ValueError: a null character in the name
             raise RuntimeError(f"import of {name:.100}: {getattr(error, 'strerror', None) or error}") from None
 
     evaluated: str = _jsonnet.evaluate_snippet(path, text, tla_codes=arguments, import_callback=load)
     if len(evaluated) > MAX_TEXT:
         raise RuntimeError(f"the result has {len(evaluated):,} characters, more than {MAX_TEXT:,}")
-    return evaluated
+    return evaluated, imports
 
 
 def _limit(kind: int, most: int) -> None:
@@ -66,7 +76,8 @@ if __name__ == "__main__":
     _limit(resource.RLIMIT_AS, BYTES)
     _limit(resource.RLIMIT_CORE, 0)
     try:
-        answer = {"value": evaluate(*json.load(sys.stdin.buffer))}
+        value, imports = evaluate(*json.load(sys.stdin.buffer))
+        answer: dict[str, object] = {"value": value, "imports": imports}
     except (RuntimeError, ValueError) as error:  # ValueError: an import that is not UTF-8
         answer = {"error": f"{error}"}
     except ModuleNotFoundError:

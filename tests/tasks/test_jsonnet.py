@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tracemalloc
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from elmo_mf.errors import InputError
 from elmo_mf.resources import share
+from elmo_mf.tasks import _jsonnet
 from elmo_mf.tasks import _sandbox as sandbox
 from elmo_mf.tasks._jsonnet import Sandbox, evaluate_jsonnet, override
 from tests.conftest import ROOT
@@ -32,6 +34,23 @@ def test_errors(text: str, tmp_path: Path) -> None:
         evaluate_jsonnet(path)
     assert str(error.value).startswith(f"{path}: ")
     assert "\n" not in str(error.value)
+
+
+def test_evaluated_once_until_an_import_changes(tmp_path: Path) -> None:
+    part, path = tmp_path / "a.libsonnet", tmp_path / "f.jsonnet"
+    part.write_text("{ a: 1 }")
+    path.write_text("import 'a.libsonnet'")
+    evaluate_jsonnet(path)["a"] = 3
+    with patch.object(_jsonnet, "_answer", side_effect=AssertionError("evaluated again")):
+        assert evaluate_jsonnet(path) == {"a": 1}
+    part.write_text("{ a: 2 }")
+    assert evaluate_jsonnet(path) == {"a": 2}
+    part.rename(tmp_path.parent / "a.libsonnet")
+    with pytest.raises(InputError, match="no such file"):
+        evaluate_jsonnet(path)
+    part.symlink_to(tmp_path.parent / "a.libsonnet")
+    with pytest.raises(InputError, match="leads out of"):
+        evaluate_jsonnet(path)
 
 
 def test_missing(tmp_path: Path) -> None:
