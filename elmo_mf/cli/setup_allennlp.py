@@ -69,11 +69,12 @@ def _commands(lock: Path) -> list[list[str]]:
 def _installer() -> list[str]:
     if find_spec("pip") is not None:
         return [sys.executable, "-m", "pip", "install"]
-    uv = shutil.which("uv")
+    beside = Path(sys.executable).parent  # where `uv sync` puts it
+    uv = shutil.which("uv") or shutil.which("uv", path=beside)
     if uv is None:
         raise InputError(
             sys.prefix,
-            "found neither pip in this environment nor uv on the PATH, expected one of them; "
+            "found neither pip nor uv in this environment and no uv on the PATH, expected one of them; "
             "`python -m ensurepip` installs pip",
         )
     return [uv, "pip", "install", "--python", sys.executable]

@@ -27,6 +27,18 @@ def test_dry_run_prints_the_commands(capsys: pytest.CaptureFixture[str]) -> None
     ]
 
 
+def test_without_pip_it_takes_the_uv_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uv = tmp_path / "uv"
+    uv.touch(mode=0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setitem(sys.modules, "pip", None)
+    assert main(["setup-allennlp", "--dry-run"]) == 0
+    assert f"\n  {uv} pip install --python {tmp_path / 'python'} --no-deps " in capsys.readouterr().out
+
+
 def test_it_asks(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["setup-allennlp"]) == 2
     assert "error: --yes: " in capsys.readouterr().err
