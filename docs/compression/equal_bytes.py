@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from elmo_mf import Bilm, Compression
-from elmo_mf.compression.calibration import write_row_weights
 from elmo_mf.io import write_json
 from elmo_mf.io.sentences import read_with_hash
 from elmo_mf.pretrain import Corpus
@@ -47,8 +46,8 @@ def write_gradients(path: Path, text: Path, options: Path, weights: Path, beside
     """Write the gradients of an ELMo's own loss, with the softmax and the vocabulary in the folder `beside`."""
     model, vocabulary = read_language_model(options, weights, None, beside)
     corpus = Corpus(read_with_hash(text, 80, None)[0], vocabulary, model.bilm.token_layer.word_ids)
-    rows, covariances = loss_gradients(model, corpus.batches(1000, None), corpus.characters)
-    write_row_weights(path, rows, {"words": corpus.n_words}, covariances)
+    moments = loss_gradients(model, corpus.batches(1000, None), corpus.characters)
+    moments.write(path, {"words": corpus.n_words})
 
 
 def stored_form(bilm: Bilm, dtype: str, folder: Path, text: Path, beside: Path) -> dict[str, Any]:

@@ -38,15 +38,18 @@ def gradients(
     weights: Path | None = typer.Option(None, help="Weights of the ELMo, HDF5."),
     seed: int = typer.Option(13, help="Random seed of the training."),
     limit: int | None = typer.Option(None, help="Maximum number of examples per split."),
+    covariances: bool = typer.Option(
+        True, help="Write output covariances too, which kfac_svd and --cells read: 16 n^2 numbers for n memory cells."
+    ),
     include: Include = [],  # noqa: B006 - Typer reads it
     force: Force = False,
 ) -> None:
     """Write the second moments of a loss's gradients in the dense encoder, for fisher_svd and kfac_svd.
 
     The loss is that of a task's model, which is trained first; or, for wikitext2-bilm, the ELMo's own loss as a
-    language model on the training text, with the softmax next to its weights: kfac_svd needs the latter. elmo-mf
-    compress and the key gradients of a config accept the file; a sweep creates such files itself. The same command
-    resumes an interrupted run, with the data, the encoder and the activations in OUTPUT.parts.
+    language model on the training text, with the softmax next to its weights. elmo-mf compress and the key gradients of
+    a config accept the file; a sweep creates such files itself. The same command resumes an interrupted run, with the
+    data, the encoder, the activations and the trained model in OUTPUT.parts.
 
     Examples:
 
@@ -91,7 +94,7 @@ def gradients(
         if resumed:
             echo(f"resuming from {folder}")
         try:
-            _make(spec, run, folder, output)
+            _make(spec, run, folder, output, covariances)
         except OutputError:
             raise
         except InputError:
@@ -102,7 +105,7 @@ def gradients(
     echo(f"wrote {output}")
 
 
-def _make(spec: SweepSpec, run: Run, folder: Path, output: Path) -> None:
+def _make(spec: SweepSpec, run: Run, folder: Path, output: Path, covariances: bool) -> None:
     from elmo_mf.experiments import workspace
     from elmo_mf.tasks import bilm_gradients_of, check_needs, gradients_of, load_task
 
@@ -110,4 +113,4 @@ def _make(spec: SweepSpec, run: Run, folder: Path, output: Path) -> None:
     check_needs(spec, [run], folder, workers=1, option="OUTPUT")
     with phases_shown() as report, workspace(folder, report=report) as work, atomic_path(output) as path:
         # a copy: if the process is killed from here on, the same command still has the original
-        shutil.copyfile(gradients(spec, run, work), path)
+        shutil.copyfile(gradients(spec, run, work, covariances), path)

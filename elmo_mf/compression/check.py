@@ -83,7 +83,7 @@ def check_gradients(compression: Compression) -> None:
 
 
 def needs_output_covariance(compression: Compression) -> bool:
-    """Return whether it needs gradients of the ELMo's own loss as a language model."""
+    """Return whether it needs output covariances beside the row weights of a file of gradients."""
     return compression.cells is not None or method_of(compression).needs_output_covariance
 
 

@@ -183,7 +183,7 @@ class Compression(Data):
     text that comes with this package."""
     gradients: _File | None = None
     """File that `elmo-mf gradients` wrote, for methods that use the gradients of a task, or of an ELMo's own loss, and
-    for the removal of cells, which uses the latter."""
+    for the removal of cells."""
     distill: Distillation | None = None
     """Distillation after factorization, of an ELMo."""
     finetune: FineTuning | None = None
@@ -199,7 +199,7 @@ class Compression(Data):
     from the factors before it, so that later factors correct errors of earlier ones; for methods that
     use input covariances."""
     cells: PositiveInt | Literal["budget"] | None = None
-    """Number of memory cells to keep in each direction of each layer; those that an ELMo's own loss needs least are
+    """Number of memory cells to keep in each direction of each layer; those that the loss needs least are
     removed before the factorization. "budget" chooses the number with which the least loss is predicted within
     `budget`; None keeps all."""
 

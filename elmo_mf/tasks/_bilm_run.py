@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from elmo_mf.bilm.vocabulary import Vocabulary
-from elmo_mf.compression.calibration import write_row_weights
 from elmo_mf.errors import missing
 from elmo_mf.experiments import Progress, Workspace
 from elmo_mf.io import is_regular
@@ -24,11 +24,13 @@ from elmo_mf.records.outputs import Outputs, SplitOutputs
 from elmo_mf.records.record import Examples
 from elmo_mf.records.run import Run
 from elmo_mf.tasks import _bilm_gradients
+from elmo_mf.tasks._bilm_gradients import loss_gradients
 from elmo_mf.tasks._encoders import Encoder, encoder_of, encoder_versions
 from elmo_mf.tasks._frozen_encoder import measure_frozen_encoder, time_frozen_encoder
 from elmo_mf.tasks._producer import Measured, Producer
 from elmo_mf.tasks._run_config import MOST_TOKENS
 from elmo_mf.tasks._run_data import data_facts, limited_data
+from elmo_mf.tasks._token_gradients import TokenMoments, cached_gradients
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.task_config import TaskConfig, load_task
 
@@ -144,34 +146,27 @@ def _language_model(encoder: Encoder, files: SoftmaxFiles) -> tuple[LanguageMode
     return LanguageModel(bilm, softmax).eval(), vocabulary
 
 
-def bilm_gradients_of(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
+def bilm_gradients_of(spec: SweepSpec, run: Run, workspace: Workspace, with_covariances: bool = True) -> Path:
     """Return the gradient file of an ELMo's own loss on its training text, computing it if it is not cached.
 
     Args:
         spec: The sweep.
         run: The run.
         workspace: Workspace of the run.
+        with_covariances: Whether the file is to have output covariances beside row weights; a compression that needs
+            none gets none. Defaults to True.
     """
-    dense = run.dense()
 
-    def make(folder: Path) -> None:
-        task = load_task(run.task)
+    def compute(dense: Run, with_covariances: bool) -> tuple[TokenMoments, dict[str, Any]]:
+        task = load_task(dense.task)
         lines = _lines(task, limited_data(spec, dense, workspace) / task.run_files["train"])
-        encoder = Encoder(spec.options, spec.weights)
-        model, vocabulary = _language_model(encoder, softmax_files(spec))
-        sentences = _first(_chunks(lines))
-        corpus = Corpus(sentences, vocabulary, model.bilm.token_layer.word_ids)
-        batches = list(corpus.batches(_GRADIENT_BATCH_TOKENS, None))
-        rows, covariances = _bilm_gradients.loss_gradients(
-            model, workspace.steps("gradients", batches), corpus.characters
-        )
-        settings = {"task": run.task, "words": corpus.n_words}
-        write_row_weights(folder / "gradients.hdf5", rows, settings, covariances)
+        model, vocabulary = _language_model(Encoder(spec.options, spec.weights), softmax_files(spec))
+        corpus = Corpus(_first(_chunks(lines)), vocabulary, model.bilm.token_layer.word_ids)
+        batches = workspace.steps("gradients", list(corpus.batches(_GRADIENT_BATCH_TOKENS, None)))
+        moments = loss_gradients(model, batches, corpus.characters, with_covariances)
+        return moments, {"task": dense.task, "words": corpus.n_words}
 
-    return (
-        workspace.cache.get("gradients", f"{run.task}-{dense.id[:16]}-{_bilm_gradients.VERSION}", make)
-        / "gradients.hdf5"
-    )
+    return cached_gradients(run, _bilm_gradients.VERSION, workspace, with_covariances, compute)
 
 
 def _first(sentences: list[list[str]]) -> list[list[str]]:

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from elmo_mf.compression.calibration import write_row_weights
 from elmo_mf.experiments import Workspace
 from elmo_mf.io import scratch
 from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
@@ -24,7 +23,8 @@ from elmo_mf.tasks._run_config import model_config
 from elmo_mf.tasks._run_data import limited_data
 from elmo_mf.tasks._shared_activations import share_activations
 from elmo_mf.tasks._stored_model import VOCABULARY, StoredTraining, read_model, write_model
-from elmo_mf.tasks._task_gradients import EXAMPLES, row_weights
+from elmo_mf.tasks._task_gradients import EXAMPLES, task_moments
+from elmo_mf.tasks._token_gradients import TokenMoments, cached_gradients
 from elmo_mf.tasks._training import Epochs, Training, train, training_loop
 from elmo_mf.tasks.spec import SweepSpec
 from elmo_mf.tasks.task_config import load_task
@@ -137,17 +137,10 @@ def _retrained(spec: SweepSpec, run: Run, workspace: Workspace) -> Iterator[Trai
 def _swapped(spec: SweepSpec, run: Run, workspace: Workspace) -> Iterator[Trained]:
     """Put the run's encoder into the model that was trained on the dense one; the view `tuned` trains it once more."""
     tuned, dense = run.identity.view == "tuned", run.dense().retrained()
-
-    def make(folder: Path) -> None:
-        with _retrained(spec, dense, workspace) as model:
-            _write(folder, model)
-
-    stored = workspace.cache.get(*_place(dense), make)
+    stored = _stored_model(spec, dense, workspace)
 
     def change(config: Config) -> None:
-        words = workspace.folder / VOCABULARY
-        shutil.copytree(stored / VOCABULARY, words)  # AllenNLP leaves a lock where it reads
-        config["vocabulary"] = {"type": "from_files", "directory": str(words)}
+        _read_vocabulary(stored, workspace, config)
         if tuned:
             config["trainer"]["num_epochs"] = 1
             config["trainer"]["optimizer"]["lr"] = TUNING_RATE * _rate(config)
@@ -172,6 +165,23 @@ def _swapped(spec: SweepSpec, run: Run, workspace: Workspace) -> Iterator[Traine
         yield model._replace(training=Training(epochs, best), collapsed=before.collapsed, attempts=before.attempts)
 
 
+def _stored_model(spec: SweepSpec, dense: Run, workspace: Workspace) -> Path:
+    """Return the folder of the model that was trained on the dense encoder, training it if it is not cached."""
+
+    def make(folder: Path) -> None:
+        with _retrained(spec, dense, workspace) as model:
+            _write(folder, model)
+
+    return workspace.cache.get(*_place(dense), make)
+
+
+def _read_vocabulary(stored: Path, workspace: Workspace, config: Config) -> None:
+    """Make a model's config read the vocabulary of a stored model."""
+    words = workspace.folder / VOCABULARY
+    shutil.copytree(stored / VOCABULARY, words, dirs_exist_ok=True)  # AllenNLP leaves a lock where it reads
+    config["vocabulary"] = {"type": "from_files", "directory": str(words)}
+
+
 def _write(folder: Path, model: Trained) -> None:
     assert model.embedder is not None and model.training is not None  # a dense one is there, and was trained
     epochs = model.training.epochs.model_dump()
@@ -188,7 +198,7 @@ def _rate(config: Config) -> float:
     return float(config["trainer"]["optimizer"].get("lr", 1e-3))  # Adam's default
 
 
-def gradients_of(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
+def gradients_of(spec: SweepSpec, run: Run, workspace: Workspace, with_covariances: bool = True) -> Path:
     """Return the gradient file of a run's task and seed, computing it if it is not cached.
 
     The gradients are those of a model trained with the dense, frozen encoder, like any other run.
@@ -197,22 +207,21 @@ def gradients_of(spec: SweepSpec, run: Run, workspace: Workspace) -> Path:
         spec: The sweep.
         run: The run.
         workspace: Workspace of the run.
+        with_covariances: Whether the file is to have output covariances beside row weights; a compression that needs
+            none gets none. Defaults to True.
     """
-    dense = run.dense().retrained()
 
-    def make(folder: Path) -> None:
-        with trained(spec, dense, workspace) as model:
-            assert model.embedder is not None  # a dense one is there
-            rows = row_weights(
-                model.loop.model, model.embedder, model.loop.trainer.data_loader, partial(workspace.steps, "gradients")
-            )
-        settings = {"task": run.task, "seed": dense.seed, "examples": EXAMPLES}
-        write_row_weights(folder / "gradients.hdf5", rows, settings)
+    def compute(dense: Run, with_covariances: bool) -> tuple[TokenMoments, dict[str, Any]]:
+        stored = _stored_model(spec, dense, workspace)
+        with untrained(spec, dense, workspace, partial(_read_vocabulary, stored, workspace)) as model:
+            loop, embedder = model.loop, model.embedder
+            assert embedder is not None  # a dense one is there
+            read_model(stored, loop.model, embedder)
+            steps = partial(workspace.steps, "gradients")
+            moments = task_moments(loop.model, embedder, loop.trainer.data_loader, steps, with_covariances)
+        return moments, {"task": dense.task, "seed": dense.seed, "examples": EXAMPLES}
 
-    return (
-        workspace.cache.get("gradients", f"{run.task}-{dense.id[:16]}-{_task_gradients.VERSION}", make)
-        / "gradients.hdf5"
-    )
+    return cached_gradients(run, _task_gradients.VERSION, workspace, with_covariances, compute)
 
 
 @contextlib.contextmanager

@@ -187,14 +187,16 @@ def _check_character_cnn(options_file: str | Path) -> None:
 
 
 def _check_gradients(task: TaskConfig, compression: Compression) -> None:
-    """Reject gradients that cannot be computed: a probe has no loss, and models of tasks give no covariances."""
-    if not _takes_gradients(compression) or task.kind == "bilm":
+    """Reject gradients that a run cannot compute: a probe has no loss, and language models give no covariances."""
+    if not _takes_gradients(compression):
         return
-    if task.kind == "probe" or needs_output_covariance(compression):
-        whose = "of an ELMo as a language model" if task.kind != "probe" else "of a task's model"
-        what = compression.method if compression.cells is None else "cells"
-        found = f"{task.name} with {what}, which needs the gradients {whose}"
+    what = compression.method if compression.cells is None else "cells"
+    if task.kind == "probe":
+        found = f"{task.name} with {what}, which needs the gradients of a task's model"
         raise InputError("compressions", f"found {found}, expected their file under the key gradients")
+    if task.kind == "language-model" and needs_output_covariance(compression):
+        found = f"{task.name} with {what}, which needs gradients token by token"
+        raise InputError("compressions", f"found {found}, expected another method for a language model")
 
 
 def _runs(

@@ -282,19 +282,23 @@ def _sst(folder: Path) -> Path:
 
 
 def _gradients(folder: Path) -> Arrays:
-    """Row weights of the embedded ELMo by a model of SST."""
+    """Gradients of a model of SST in the embedded ELMo."""
     sweep = folder / "sweep.json"
     sweep.write_text(json.dumps({"overrides": {"sst": {"trainer.num_epochs": 3}}}))
     _command("gradients", "sst", folder / "out.hdf5", "--sweep", sweep, "--data", _sst(folder))
-    return _datasets(folder / "out.hdf5")
+    return _thinned(_datasets(folder / "out.hdf5"))
 
 
 def _own_gradients(folder: Path) -> Arrays:
-    """Gradients of the larger embedded ELMo's own loss; of the covariances, every 40th row and column."""
+    """Gradients of the larger embedded ELMo's own loss."""
     options, weights = base_elmo()
     elmo = "--options", options, "--weights", weights
     _command("gradients", "wikitext2-bilm", folder / "out.hdf5", *elmo, "--limit", 12)
-    arrays = _datasets(folder / "out.hdf5")
+    return _thinned(_datasets(folder / "out.hdf5"))
+
+
+def _thinned(arrays: Arrays) -> Arrays:
+    """Of each covariance, every 40th row and column."""
     return {name: array[::40, ::40] if array.ndim == 2 else array for name, array in arrays.items()}
 
 

@@ -190,11 +190,10 @@ def test_sweeps_say_what_an_elmo_as_a_language_model_lacks(tiny_sweep: TinySweep
         expand(tiny_sweep(tasks=["wikitext2-bilm"]))
     with pytest.raises(InputError, match="baselines: found words"):
         expand(_spec(tiny_sweep, one_elmo, baselines=["words"]))
-    for task, whose in (("sst", "of an ELMo as a language model"), ("sst-probe", "of a task's model")):
-        with pytest.raises(InputError, match=f"{task} with cells.* {whose}"):
-            expand(tiny_sweep(tasks=[task], methods=[], compressions=[{"cells": 8}]))
-    for task, whose in (("sst", "of an ELMo as a language model"), ("sst-probe", "of a task's model")):
-        with pytest.raises(InputError, match=f"{task} with kfac_svd.* {whose}"):
+    with pytest.raises(InputError, match=r"sst-probe with cells.* of a task's model"):
+        expand(tiny_sweep(tasks=["sst-probe"], methods=[], compressions=[{"cells": 8}]))
+    for task, what in (("sst-probe", "of a task's model"), ("ptb", "token by token")):
+        with pytest.raises(InputError, match=f"{task} with kfac_svd.* {what}"):
             expand(tiny_sweep(tasks=[task], methods=["kfac_svd"]))
     by_loss = {"method": "svd", "targets": "all", "budget": {"share": 0.5}, "allocation": "loss"}
     with pytest.raises(InputError, match=r"compression\.allocation: found loss"):
@@ -213,7 +212,8 @@ def test_gradients_of_one_token_are_those_of_the_weights(one_elmo: Path) -> None
         for total, parameter in zip(gradients.parameters(), model.bilm.layers.parameters(), strict=True):
             assert parameter.grad is not None
             total.copy_(parameter.grad)
-    rows, covariances = loss_gradients(model, [batch], characters)
+    moments = loss_gradients(model, [batch], characters)
+    rows, covariances = moments.row_weights(), moments.output_covariances()
     for layer, module in enumerate(map(partial(cast, BiLstmLayer), gradients)):
         (group,) = (cast(ProjectedLstm, group) for group in module.groups)
         for direction, lstm in enumerate(module.weights()):
@@ -232,8 +232,8 @@ def test_gradients_of_a_text_are_means_over_its_tokens(one_elmo: Path) -> None:
     whole = loss_gradients(model, batches, characters)
     apart = [loss_gradients(model, [batch], characters) for batch in batches]
     tokens = np.array([int(batch.lengths.sum()) for batch in batches])
-    for key, covariance in whole[1].covariances.items():
-        parts = [one.covariances[key] for _, one in apart]
+    for key, covariance in whole.output_covariances().covariances.items():
+        parts = [one.output_covariances().covariances[key] for one in apart]
         np.testing.assert_allclose(covariance, np.average(parts, axis=0, weights=tokens), rtol=1e-6, atol=1e-12)
         assert np.linalg.eigvalsh(covariance).min() >= -1e-9 * np.trace(covariance) and np.trace(covariance) > 0
 

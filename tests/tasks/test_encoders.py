@@ -12,16 +12,16 @@ import torch
 
 from elmo_mf import Bilm, Compression
 from elmo_mf.bilm.lstm import BiLstmLayer, ProjectedLstm
-from elmo_mf.bilm.weights import TARGETS, to_dense
-from elmo_mf.compression import activation_error, method_named, method_names
-from elmo_mf.compression.calibration import read_row_weights
+from elmo_mf.bilm.weights import TARGETS, Target, to_dense
+from elmo_mf.compression import activation_error, method_names
+from elmo_mf.compression.calibration import outputs_of, read_output_covariances, read_row_weights
 from elmo_mf.errors import InputError
 from elmo_mf.experiments import workspace
 from elmo_mf.records.record import read_record
 from elmo_mf.tasks import SweepSpec, _task_gradients, expand, gradients_of
 from elmo_mf.tasks._encoders import encoder_of
 from elmo_mf.tasks._shared_activations import first_sentences
-from elmo_mf.tasks._task_gradients import row_weights
+from elmo_mf.tasks._task_gradients import task_moments
 from elmo_mf.tasks._trained_model import trained
 from tests.conftest import stages_call
 from tests.sweeps import TinySweep, records_here
@@ -34,7 +34,7 @@ def _spec(tiny_sweep: TinySweep, *compressions: dict[str, Any], **keys: Any) -> 
 
 
 def test_every_method_runs(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    names = [name for name in method_names() if not method_named(name).needs_output_covariance]
+    names = method_names()
     spec = tiny_sweep(methods=names, overrides={"sst": {"trainer.num_epochs": 1}})
     dense, *compressed = records_here(spec, tmp_path / "out")
     assert dense["activation_error"] is None and dense["matrices"] == []
@@ -115,49 +115,84 @@ def test_bad_compressions(compressions: list[Any], message: str, tiny_sweep: Tin
 
 
 def test_gradients(tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    """Row weights equal those from autograd for the trained dense model, example by example and gate by gate."""
+    """Moments are those of the stored model's loss, token by token: g x^T over all tokens is autograd's gradient."""
     spec = tiny_sweep(overrides={"sst": {"trainer.num_epochs": 1}})
     run = expand(spec)[0]
     with workspace(tmp_path / "out") as work, trained(spec, run, work) as (loop, embedder, *_):
         assert embedder is not None
         bilm, model = embedder.bilm, loop.model
-        computed = row_weights(model, embedder, loop.trainer.data_loader)
+        computed = task_moments(model, embedder, loop.trainer.data_loader)
         assert not any(parameter.requires_grad for parameter in bilm.parameters())
-        expected = _squares_of_input_and_projection(model, bilm, loop.trainer.data_loader)
+        tokens, expected = _moments_of_layer_0(model, bilm, loop.trainer.data_loader)
+    assert computed.tokens == tokens
+    rows, covariances = computed.row_weights(), computed.output_covariances()
     for direction in (0, 1):
-        np.testing.assert_allclose(computed.rows[direction, 0, "input"], expected["input"][direction], rtol=1e-3)
-        np.testing.assert_allclose(
-            computed.rows[direction, 0, "projection"], expected["projection"][direction], rtol=1e-3
-        )
-    with workspace(tmp_path / "out") as work:
-        file = gradients_of(spec, run, work)
-    assert file.parent.name.endswith(f"-{_task_gradients.VERSION}")  # those of another version are not taken
-    stored = read_row_weights(file, Bilm.from_files(spec.options, spec.weights).weights())
-    for key, rows in computed.rows.items():
-        np.testing.assert_allclose(stored.rows[key], rows, rtol=1e-3, atol=1e-12)
-    assert set(stored.rows) == {(d, k, t) for d in (0, 1) for k in (0, 1) for t in TARGETS}
+        for target, (squares, covariance) in expected[direction].items():
+            np.testing.assert_allclose(rows.rows[direction, 0, target], squares, rtol=1e-3)
+            if target == "recurrent":  # which has not all gradients of the gates: none at the first token
+                continue
+            outputs = covariances.covariances[direction, 0, outputs_of(target)]
+            np.testing.assert_allclose(outputs, covariance, rtol=1e-3, atol=1e-3 * np.abs(covariance).max())
+    stages: list[str] = []
+    with workspace(tmp_path / "out") as work, stages_call(begun=stages.append):
+        whole, alone = (gradients_of(spec, run, work, both) for both in (True, False))
+    assert "training" not in stages  # the model is in the cache
+    weights = Bilm.from_files(spec.options, spec.weights).weights()
+    for file in (whole, alone):
+        stored = read_row_weights(file, weights)
+        for key, row in rows.rows.items():
+            np.testing.assert_allclose(stored.rows[key], row, rtol=1e-3, atol=1e-12)
+        assert set(stored.rows) == {(d, k, t) for d in (0, 1) for k in (0, 1) for t in TARGETS}
+        assert f"-{_task_gradients.VERSION}" in file.parent.name  # those of another version are not taken
+    written = read_output_covariances(whole, weights)
+    for place, covariance in covariances.covariances.items():
+        np.testing.assert_allclose(written.covariances[place], covariance, rtol=1e-3, atol=1e-12)
+    with pytest.raises(InputError, match="gates_covariance"):
+        read_output_covariances(alone, weights)
 
 
-def _squares_of_input_and_projection(model: Any, bilm: Bilm, loader: Any) -> dict[str, np.ndarray]:
-    """Return the squared gradients of layer 0, (direction, row), with rows in the file's order of gates: i, g, f, o."""
+def _moments_of_layer_0(
+    model: Any, bilm: Bilm, loader: Any
+) -> tuple[int, list[dict[Target, tuple[np.ndarray, np.ndarray]]]]:
+    """Return the tokens, and by direction and target the row weights and the output covariance, in the files' order.
+
+    The gradients are those of backward hooks, one example at a time.
+    """
     from allennlp.data.batch import Batch
 
     lstm = cast(ProjectedLstm, cast(BiLstmLayer, bilm.layers[0]).groups[0])
-    assert lstm.projection is not None
-    parameters = [lstm.input.left, lstm.projection.left]
-    sums = [torch.zeros(2, 48), torch.zeros(2, 6)]
-    instances = list(loader.iter_instances())
-    model.cpu()
-    for parameter in parameters:
-        parameter.requires_grad_(True)
-    for instance in instances:
+    linears: dict[Target, Any] = {"input": lstm.input, "recurrent": lstm.recurrent, "projection": lstm.projection}
+    pairs: dict[Target, list[tuple[torch.Tensor, torch.Tensor]]] = {target: [] for target in linears}
+    inputs: dict[Target, list[torch.Tensor]] = {target: [] for target in linears}
+    for target, linear in linears.items():
+
+        def keep(_: Any, arguments: Any, output: Any, target: Target = target) -> None:
+            inputs[target].append(arguments[0].detach())
+
+        def pair(_: Any, gradients: Any, outputs: Any, target: Target = target) -> None:
+            pairs[target].append((inputs[target].pop(), outputs[0].detach()))  # backward runs from the last call
+
+        linear.left.requires_grad_(True)
+        linear.register_forward_hook(keep)
+        linear.register_full_backward_hook(pair)
+    for instance in list(loader.iter_instances()):
+        model.zero_grad()
+        before = {target: len(pairs[target]) for target in linears}
         batch = Batch([instance])
         batch.index_instances(model.vocab)
-        loss = model.eval()(**batch.as_tensor_dict())["loss"]
-        for total, gradient in zip(sums, torch.autograd.grad(loss, parameters), strict=True):
-            total += gradient.square().sum(dim=1)
-    i, f, o, g = torch.split(sums[0] / len(instances), 12, dim=1)
-    return {"input": torch.cat([i, g, f, o], dim=1).numpy(), "projection": (sums[1] / len(instances)).numpy()}
+        model.cpu().eval()(**batch.as_tensor_dict())["loss"].backward()
+        for target, linear in linears.items():
+            outer = sum(x.transpose(1, 2) @ g for x, g in pairs[target][before[target] :])
+            torch.testing.assert_close(outer, linear.left.grad, rtol=1e-3, atol=1e-3 * float(linear.left.grad.max()))
+    tokens = sum(x.shape[1] for x, _ in pairs["input"])
+    order = np.concatenate([np.arange(12) + 12 * gate for gate in (0, 3, 1, 2)])  # i, g, f, o from i, f, o, g
+
+    def moments(target: Target, direction: int) -> tuple[np.ndarray, np.ndarray]:
+        x, g = (torch.cat(parts, dim=1)[direction].numpy() for parts in zip(*pairs[target], strict=True))
+        rows, covariance = (np.square(g) * np.square(x).sum(1, keepdims=True)).sum(0) / tokens, g.T @ g / tokens
+        return (rows, covariance) if target == "projection" else (rows[order], covariance[np.ix_(order, order)])
+
+    return tokens, [{target: moments(target, direction) for target in linears} for direction in (0, 1)]
 
 
 def test_activation_error(tiny_sweep: TinySweep, tmp_path: Path) -> None:
