@@ -52,7 +52,8 @@ def make_environment(folder: Path, wheel: Path, packages: Iterable[str]) -> Path
     """Make a virtual environment of a wheel and of packages that are installed here; returns its Python."""
     venv.create(folder)
     python = folder / "bin" / "python"
-    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
+    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index",
+               "--no-compile"]  # fmt: skip
     subprocess.run([*install, str(wheel)], check=True, capture_output=True)
     site = site_packages(python)
     for path in _links(packages):

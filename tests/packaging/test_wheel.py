@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -149,19 +150,23 @@ def test_the_script_is_there(declared: Path, tmp_path: Path) -> None:
 def complete(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Python of an environment with the users' lock, in which `elmo-mf setup-allennlp` has installed AllenNLP.
 
-    First with pip, then, pip being gone, with uv; nothing is downloaded.
+    First with pip, then, pip being gone, what it runs with uv, up to the last command, which is the same and slow;
+    nothing is downloaded.
     """
     index = tmp_path_factory.mktemp("index")
     for requirement in ALLENNLP:
         repack(requirement.partition("==")[0], index)
     packages = {*pinned("requirements.lock"), *closure(["torch"]), "pip"}
     python = make_environment(tmp_path_factory.mktemp("complete"), wheel, packages)
-    setup = (python.with_name("elmo-mf"), "setup-allennlp", "--yes")
+    setup = (python.with_name("elmo-mf"), "setup-allennlp")
     offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index), "PIP_NO_COMPILE": "1"}
-    assert run(index, *setup, **offline).endswith("\nallennlp 2.10.1\n")
+    assert run(index, *setup, "--yes", **offline).endswith("\nallennlp 2.10.1\n")
     (site_packages(python) / "pip").unlink()
     variables = {"UV_OFFLINE": "1", "UV_FIND_LINKS": str(index), "PATH": str(Path(sys.executable).parent)}
-    assert run(index, *setup, **variables).endswith("\nallennlp 2.10.1\n")
+    plan = [shlex.split(line) for line in run(index, *setup, "--dry-run", **variables).splitlines()[1:]]
+    assert [command[0].endswith("uv") for command in plan] == [True, True, False]
+    for command in plan[:-1]:
+        run(index, *command, **variables)
     return python
 
 
