@@ -43,7 +43,7 @@ def local_path(path: str | Path) -> str:
 def _from_the_hub(path: str | Path, location: str) -> str:
     match = _ON_THE_HUB.fullmatch(location)
     if match is None:
-        raise InputError(path, "found no repository, expected hf://USER/NAME, with @REVISION and /FILE if need be")
+        raise InputError(path, "found no repository, expected hf://USER/NAME, optionally with @REVISION and /FILE")
     check_installed("huggingface_hub")
     from huggingface_hub import hf_hub_download, snapshot_download
 
@@ -56,5 +56,5 @@ def _from_the_hub(path: str | Path, location: str) -> str:
         expected = "the address of a file or of an ELMo on the Hub"
         raise InputError(path, f"cannot be fetched ({one_line(error)}), expected {expected}") from None
     if not Path(folder).is_dir():
-        raise InputError(path, "found a repository without any files of an ELMo, expected one with them")
+        raise InputError(path, "found a repository without the files of an ELMo, expected one with them")
     return folder

@@ -14,6 +14,25 @@ _MOST = 1000  # characters
 _NEIGHBOURS = 1000  # files of a folder that are compared with a missing name
 
 
+def absent(expected: str) -> str:
+    """Return the problem of a value that is missing.
+
+    Args:
+        expected: What was expected.
+    """
+    return f"missing, expected {expected}"
+
+
+def instead_of(expected: str, found: str | None) -> str:
+    """Return the problem of a value that is missing or wrong.
+
+    Args:
+        expected: What was expected.
+        found: What was found; None if the value is missing.
+    """
+    return absent(expected) if found is None else f"found {found}, expected {expected}"
+
+
 def any_of(value: object, known: Iterable[str]) -> str:
     """List the valid values, of which one or more are allowed, and suggest the one closest to `value`.
 

@@ -149,7 +149,7 @@ def _include_module(name: str, where: str, expected: Path | None = None) -> None
         except ModuleNotFoundError as error:
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
                 raise
-            raise InputError(f"found no such module, expected {_EXPECTED}") from None
+            raise InputError(f"no such module, expected {_EXPECTED}") from None
         folders = [Path(folder).resolve() for folder in getattr(module, "__path__", [])]
         if expected is not None and expected not in folders:
             raise InputError(f"found a package with the name of the module {module.__file__}, expected another name")

@@ -12,7 +12,7 @@ from elmo_mf import __version__
 from elmo_mf.bilm.checkpoint import stored_weights
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.vocabulary import Vocabulary
-from elmo_mf.errors import InputError, check_installed, missing, one_line, without_breaks
+from elmo_mf.errors import InputError, absent, check_installed, missing, one_line, without_breaks
 from elmo_mf.io import is_regular
 
 _OPTIONS, _WEIGHTS, _SOFTMAX, _VOCABULARY = "options.json", "weights.hdf5", "softmax.hdf5", "vocabulary.txt"
@@ -20,7 +20,7 @@ _CARD, _README = "MODEL_CARD.md", "README.md"  # its names here and on the Hub
 _REQUIRED = (_OPTIONS, _WEIGHTS, _CARD)
 _OPTIONAL = (_SOFTMAX, _VOCABULARY, "report.json", "pretrain.json")
 _REASONS = {
-    401: "the Hub refuses the token, expected one of `hf auth login` or in HF_TOKEN that is valid",
+    401: "the Hub rejects the token, expected a valid one, in HF_TOKEN or from `hf auth login`",
     403: "the token does not allow this, expected one with write access",
     404: "the Hub has no such repository or revision, or the token may not see it",
 }
@@ -109,7 +109,7 @@ def upload_elmo(
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 
     if get_token() is None:
-        raise InputError("HF_TOKEN", "found no token of the Hugging Face Hub, expected one there or of `hf auth login`")
+        raise InputError("HF_TOKEN", absent("a token of the Hugging Face Hub, there or from `hf auth login`"))
     api = HfApi(library_name="elmo-mf", library_version=__version__)
     with _errors(repository, api.endpoint):
         api.create_repo(repository, private=private or None, exist_ok=True)

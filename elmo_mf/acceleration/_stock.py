@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from elmo_mf.bilm.checkpoint import cell_group, char_cnn_shapes
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.weights import HIGHWAY_GATES, Array, BilmWeights, LstmWeights, reorder_gates, reorder_rows
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, absent
 from elmo_mf.storage import hdf5_file
 
 ENCODER = "_elmo_lstm"
@@ -107,7 +107,7 @@ def options_of(shapes: Shapes, settings: StockSettings, where: str) -> BilmOptio
             },
         }
     except KeyError as error:
-        raise InputError(where, error.args[0], "found nothing, expected a parameter of an ELMo") from None
+        raise InputError(where, error.args[0], absent("a parameter that every ELMo has")) from None
     except ValueError:
         raise InputError(where, "found parameters of other shapes, expected those of an ELMo") from None
     return BilmOptions.from_dict(raw, where)

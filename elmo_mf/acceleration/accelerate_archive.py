@@ -184,7 +184,7 @@ def accelerate_archive(
     if search is not None:
         search.check()
     elif stock and encoder.compression is None:
-        raise InputError("stock", "found it without a compression, expected one whose matrices are rebuilt")
+        raise InputError("stock", "found no compression, expected one whose matrices can be rebuilt")
     if stock:
         encoder = encoder.in_float32
     if not source.exists():

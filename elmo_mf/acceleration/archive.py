@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from elmo_mf.errors import InputError, one_line
+from elmo_mf.errors import InputError, instead_of, one_line
 from elmo_mf.io import atomic_path, open_regular, output_errors, read_json
 
 if TYPE_CHECKING:
@@ -115,8 +115,8 @@ def _check_version(source: Path, path: Path) -> None:
         version = None
     major = str(version).partition(".")[0]
     if not isinstance(version, str) or not major.isdecimal() or int(major) > int(VERSION.partition(".")[0]):
-        found = f"{version!r:.40}" if version is not None else "no version"
-        raise InputError(source, META, "version", f"found {found}, expected a version of AllenNLP up to {VERSION}")
+        found = f"{version!r:.40}" if version is not None else None
+        raise InputError(source, META, "version", instead_of(f"a version of AllenNLP up to {VERSION}", found))
 
 
 def check_archive(source: Path) -> None:

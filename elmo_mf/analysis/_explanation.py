@@ -39,7 +39,7 @@ def write_explanation(folder: Path) -> tuple[Path, Findings, list[Explanation]]:
         raise InputError(
             folder / "records",
             "found no compression of a single target with a dense encoder of the same seed, "
-            "expected some, as elmo-mf sweep --targets input,recurrent,projection runs them",
+            "expected at least one; elmo-mf sweep --targets input,recurrent,projection runs some",
         )
     summary = findings_of(all_boards)
     answers = "\n".join(["## By board", "", board_table(summary), "", *findings(explanations)])

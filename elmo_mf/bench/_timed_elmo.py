@@ -14,7 +14,7 @@ from elmo_mf.bench._measure import Timing
 from elmo_mf.bilm.checkpoint_files import checkpoint_files
 from elmo_mf.bilm.choices import PRECISIONS, Precision
 from elmo_mf.devices import usable_device
-from elmo_mf.errors import InputError, any_of
+from elmo_mf.errors import InputError, absent, any_of
 from elmo_mf.records import Compression
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _elmo(options: str | Path | None, weights: str | Path | None, size: str) -> 
     """Provide the name and the files of an ELMo."""
     if options is None:
         if weights is not None:
-            raise InputError("options", f"found none with the weights {weights}, expected options.json")
+            raise InputError("options", absent(f"the options.json of the weights {weights}"))
         with elmo_of_size(size) as files:
             yield f"{size}, random weights", files
     else:

@@ -413,10 +413,8 @@ class _Reader(NumbersFile):
         """Reject options of another compression of the same sizes; those of the weights before it are accepted."""
         stored, digests = self.text(_HISTORY), options.history.digests()
         if stored is not None and digests and not stored.startswith(json.dumps(digests)[:-1]):
-            found = f"{len(digests)} compressions of which one is not that of these weights"
-            raise InputError(
-                self.path, f"found options that note {found}, expected the options.json that was written with them"
-            )
+            found = f"options with a history of {len(digests)} compressions, one of which is not that of these weights"
+            raise InputError(self.path, f"found {found}, expected the options.json that was written with them")
 
 
 def write_weights(

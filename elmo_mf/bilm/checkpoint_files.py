@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from elmo_mf.addresses import local_path
-from elmo_mf.errors import InputError, missing
+from elmo_mf.errors import InputError, instead_of, missing
 from elmo_mf.io import content_kind
 from elmo_mf.io.zip_archive import extract, is_zip, names
 
@@ -138,7 +138,7 @@ def _chosen(where: str | Path, files: list[str]) -> _Chosen:
     weights = [name for name in weights if name in WEIGHTS] or weights
     vocabulary = next((name for name in VOCABULARIES if name in files), None)
     return _Chosen(
-        _only(where, "options", options, f"{OPTIONS}, or one file whose name ends so"),
+        _only(where, "options", options, f"{OPTIONS}, or one file whose name ends in it"),
         _only(where, "weights", weights, f"one HDF5 file, or one that is called {' or '.join(WEIGHTS)}"),
         vocabulary,
     )
@@ -148,7 +148,7 @@ def _only(where: str | Path, kind: str, names: list[str], expected: str) -> str:
     if len(names) == 1:
         return names[0]
     listed = " and ".join([*names[:4], *(["more"] if len(names) > 4 else [])])
-    raise InputError(where, kind, f"found {listed or 'none'}, expected {expected}")
+    raise InputError(where, kind, instead_of(expected, listed or None))
 
 
 def _extract(where: str | Path, archive: Path, folder: Path) -> None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from elmo_mf.bilm.history import History
 from elmo_mf.bilm.unicode_ids import CHARACTERS, check_entries
 from elmo_mf.bilm.vocabulary import MOST_WORDS
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, instead_of
 from elmo_mf.io import check_settled, read_json
 from elmo_mf.io.reading import MOST_DEPTH, nested_deeper
 
@@ -402,8 +402,8 @@ def _first(error: ValidationError, model: type[_Options]) -> tuple[str, str]:
         if name in getattr(fields, "model_fields", {}):
             field = fields.model_fields[name]
             fields, expected = field.annotation, field.description or expected
-    found = "nothing" if detail["type"] == "missing" else _kind(detail["input"])
-    return ".".join(names) or "top level", f"found {found}, expected {expected}"
+    found = None if detail["type"] == "missing" else _kind(detail["input"])
+    return ".".join(names) or "top level", instead_of(expected, found)
 
 
 def _kind(value: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, instead_of
 
 LARGEST = "_largest"
 """End of the name of the largest magnitudes, float32, which broadcast to the parameter."""
@@ -102,7 +102,7 @@ def load_small_types(module: nn.Module, state: dict[str, Any], prefix: str, *_: 
 def _checked(largest: Any, whole: Tensor, key: str) -> Tensor:
     shapes = [(*whole.shape[:dim], 1, *whole.shape[dim:][1:]) for dim in (-2, -1)[-whole.dim() :]]
     if not isinstance(largest, Tensor):
-        found = "nothing" if largest is None else type(largest).__name__
+        found = None if largest is None else type(largest).__name__
     elif largest.dtype != torch.float32 or tuple(largest.shape) not in shapes:
         found = f"{largest.dtype} {tuple(largest.shape)}"
     elif not (largest.isfinite() & (largest >= 0)).all():
@@ -110,4 +110,4 @@ def _checked(largest: Any, whole: Tensor, key: str) -> Tensor:
     else:
         return largest
     expected = f"the largest magnitudes of {tuple(whole.shape)} numbers in int8"
-    raise InputError("weights", f"{key}{LARGEST}", f"found {found}, expected {expected}")
+    raise InputError("weights", f"{key}{LARGEST}", instead_of(expected, found))

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from typer import Option, confirm
 
-from elmo_mf.errors import InputError, one_of, printable
+from elmo_mf.errors import InputError, instead_of, one_of, printable
 from elmo_mf.io import check_output
 
 _BEGINNING = 1000  # characters
@@ -28,7 +28,7 @@ def the_output(argument: Path | None, option: Path | None) -> Path:
     """
     given = [path for path in (argument, option) if path is not None]
     if len(given) != 1:
-        raise InputError("OUTPUT", f"found {' and '.join(map(str, given)) or 'nothing'}, expected one file to write")
+        raise InputError("OUTPUT", instead_of("one file to write", " and ".join(map(str, given)) or None))
     return given[0]
 
 

@@ -102,7 +102,7 @@ def server(folder: Path, port: int, margin: float = MARGIN, patience: float = PA
         InputError: The folder does not exist, or the port is taken.
     """
     if not folder.is_dir():
-        raise InputError(folder, "found no folder, expected the output folder of a sweep")
+        raise InputError(folder, "no such folder, expected the output folder of a sweep")
     live = Live(folder, margin)
     pages: dict[str, tuple[str, Callable[[], str]]] = {
         "/": ("text/html", lambda: _page(live)),

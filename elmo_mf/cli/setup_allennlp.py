@@ -40,8 +40,8 @@ def setup_allennlp(
     if sys.prefix == sys.base_prefix:
         raise InputError(
             sys.prefix,
-            "not a virtual environment, expected one, since installed packages may be replaced; "
-            "`python -m venv NAME` makes one",
+            "not a virtual environment, expected one, because installed packages may be replaced; "
+            "`python -m venv NAME` creates one",
         )
     lock = share() / "requirements.lock"
     commands = _commands(lock)

@@ -11,7 +11,7 @@ from elmo_mf.bilm.checkpoint import DTYPES, ROUNDED_DTYPES
 from elmo_mf.bilm.checkpoint_files import OPTIONS, VOCABULARY, CheckpointFiles, checkpoint_files
 from elmo_mf.compression.check import check_compression
 from elmo_mf.compression.file_hashes import with_file_hashes
-from elmo_mf.errors import InputError, one_of
+from elmo_mf.errors import InputError, absent, one_of
 from elmo_mf.io import atomic_files, check_folder, exclusive, write_json
 from elmo_mf.io.sentences import check_texts
 from elmo_mf.tabular import Tabular
@@ -170,7 +170,7 @@ def compress_checkpoint(
     if dtype not in DTYPES:
         raise InputError("dtype", f"found {dtype}, {one_of(dtype, DTYPES)}")
     if compression is None and dtype not in ROUNDED_DTYPES:
-        raise InputError("compression", f"found none with the dtype {dtype}, expected a compression, or int8 or int4")
+        raise InputError("compression", absent(f"one, or the dtype int8 or int4 in place of {dtype}"))
     with checkpoint_files(options, weights) as files:
         text = None if evaluation is None else Path(evaluation)
         return _compress(files, Path(out), text, compression, dense, dtype, licence)

@@ -10,7 +10,7 @@ from elmo_mf.compression._highways import check_highways
 from elmo_mf.compression.allocation import BudgetRoom, check_budget
 from elmo_mf.compression.matrix_reference import MatrixReference, matrix_references
 from elmo_mf.compression.methods.base import method_of
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, absent
 from elmo_mf.records.compression import Compression
 
 
@@ -79,7 +79,7 @@ def check_gradients(compression: Compression) -> None:
     if takes_gradients(compression) and compression.gradients is None:
         whose = compression.method if compression.cells is None else "the removal of cells"
         expected = f"a file written by elmo-mf gradients, which {whose} requires"
-        raise InputError("compression.gradients", f"found nothing, expected {expected}")
+        raise InputError("compression.gradients", absent(expected))
 
 
 def needs_output_covariance(compression: Compression) -> bool:

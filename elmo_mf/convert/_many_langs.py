@@ -22,7 +22,7 @@ from elmo_mf.bilm.unicode_ids import CHARACTERS, WORDS, check_entries
 from elmo_mf.bilm.vocabulary import MOST_WORDS, Vocabulary
 from elmo_mf.bilm.weights import GATES, Array, BilmWeights, LstmWeights, Target, reorder_rows
 from elmo_mf.convert._many_langs_files import CONFIG, ENCODER, TOKEN_EMBEDDER
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, instead_of
 from elmo_mf.io import TextLines, is_regular, read_json, write_json
 from elmo_mf.io.validation import validated
 from elmo_mf.storage.numbers import as_stored, show_shape
@@ -199,8 +199,8 @@ class _States:
         """
         tensor, where = self._left.pop(name, None), f"{self.path}: {name}"
         if not isinstance(tensor, Tensor) or not tensor.is_floating_point() or tensor.layout != strided:
-            kind = "nothing" if tensor is None else getattr(tensor, "dtype", type(tensor).__name__)
-            raise InputError(where, f"found {kind}, expected numbers of shape {show_shape(shape)}")
+            kind = None if tensor is None else str(getattr(tensor, "dtype", type(tensor).__name__))
+            raise InputError(where, instead_of(f"numbers of shape {show_shape(shape)}", kind))
         if tensor.shape != shape:
             raise InputError(where, f"found shape {show_shape(tuple(tensor.shape))}, expected {show_shape(shape)}{why}")
         return as_stored(tensor.detach().float().numpy(), "float32", where)
@@ -208,7 +208,8 @@ class _States:
     def reject_others(self) -> None:
         """Reject weights of a larger model."""
         if self._left:
-            raise InputError(self.path, f"found a surplus {next(iter(self._left))}, expected the configuration's sizes")
+            expected = "only the parameters that the configuration implies"
+            raise InputError(self.path, f"found a surplus {next(iter(self._left))}, expected {expected}")
 
 
 def _lstms(states: _States, options: BilmOptions) -> dict[tuple[int, int], LstmWeights]:

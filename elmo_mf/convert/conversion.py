@@ -16,7 +16,7 @@ from elmo_mf.bilm.vocabulary import Vocabulary
 from elmo_mf.bilm.weights import GATES, Array, BilmWeights, LstmWeights, Target
 from elmo_mf.convert.layout import SOFTMAX_BIAS, SOFTMAX_WEIGHT, TABLE, Layout, find_layout
 from elmo_mf.convert.tf_checkpoint import Checkpoint
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, absent
 from elmo_mf.io import write_json
 from elmo_mf.pretrain import SOFTMAX_FILE, VOCABULARY_FILE, softmax_of, write_softmax
 from elmo_mf.storage.numbers import show_shape
@@ -88,7 +88,7 @@ def match_variables(
     """
     layout = find_layout(str(checkpoint.path), checkpoint.shapes)
     if options.extra.get("bidirectional") is False:
-        raise InputError(checkpoint.path, "found options with bidirectional false, expected an ELMo's, true")
+        raise InputError(checkpoint.path, "found options with bidirectional false, expected true, as for every ELMo")
     if options.extra.get("share_embedding_softmax") is True:
         layout = layout.with_shared_softmax()
     shapes = _token_layer_shapes(checkpoint, layout, options) | _lstm_shapes(options)
@@ -107,7 +107,7 @@ def match_variables(
 
 def _check_words(checkpoint: Checkpoint, vocabulary: Vocabulary | None, n_words: int, which: str) -> None:
     if vocabulary is None:
-        raise InputError("vocabulary", f"found none, expected the {n_words:,} words of {checkpoint.path}, {which}")
+        raise InputError("vocabulary", absent(f"the {n_words:,} words of {checkpoint.path}, {which}"))
     if len(vocabulary) != n_words:
         raise InputError(
             "vocabulary", f"found {len(vocabulary):,} words, expected the {n_words:,} of {checkpoint.path}, {which}"
@@ -165,7 +165,8 @@ def _check_variables(checkpoint: Checkpoint, layout: Layout, shapes: dict[str, t
         checkpoint.check_shape(layout.variables[dataset], shape)
     surplus = _others(layout, shapes)
     if surplus:
-        raise InputError(checkpoint.path, f"found a surplus {surplus[0]}, expected the sizes of the options")
+        expected = "only the variables that the options imply"
+        raise InputError(checkpoint.path, f"found a surplus {surplus[0]}, expected {expected}")
     checkpoint.check_size([layout.variables[dataset] for dataset in shapes])
 
 
@@ -211,7 +212,7 @@ def _char_cnn(conversion: Conversion) -> dict[str, Array]:
     if len(characters) > N_CHARACTERS:  # bilm-tf's inference graph puts the mask's row of zeros first
         if characters[0].any():
             where = f"{conversion.checkpoint.path}: {conversion.layout.variables[_CHARACTERS]}"
-            raise InputError(where, "found a first row that is not zero, expected that of the mask")
+            raise InputError(where, "found a first row with other numbers than zero, expected zeros for the mask")
         arrays[_CHARACTERS] = characters[1:]
     return arrays
 

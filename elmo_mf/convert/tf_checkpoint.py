@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from elmo_mf.bilm.weights import Array
-from elmo_mf.errors import InputError, missing, one_line
+from elmo_mf.errors import InputError, absent, instead_of, missing, one_line
 from elmo_mf.io import is_regular, read_text
 from elmo_mf.storage.numbers import as_stored, show_shape
 
@@ -112,8 +112,8 @@ class Checkpoint:
         """
         stored = self.shapes.get(name)
         if stored != shape:
-            what = "nothing" if stored is None else f"shape {show_shape(stored)}"
-            raise InputError(self.path, name, f"found {what}, expected shape {show_shape(shape)} as in the options")
+            found = None if stored is None else f"shape {show_shape(stored)}"
+            raise InputError(self.path, name, instead_of(f"shape {show_shape(shape)} as in the options", found))
 
     def _damaged(self, what: str, error: Exception) -> InputError:
         return InputError(self.path, what, f"found damaged data ({one_line(error)}), expected {EXPECTED}")
@@ -148,7 +148,7 @@ def _latest(folder: Path) -> Path:
     if is_regular(state):
         named = _LATEST.search(read_text(state, "state file", "the name of the latest checkpoint", most=_MOST_STATE))
         if named is None:
-            raise InputError(state, "found no model_checkpoint_path, expected the name of the latest checkpoint")
+            raise InputError(state, "model_checkpoint_path", absent("the name of the latest checkpoint"))
         return folder / Path(named[1]).name  # its folder may be that of another machine
     names = sorted(file.name.removesuffix(_INDEX) for file in folder.glob(f"*{_INDEX}"))
     if len(names) != 1:
@@ -182,9 +182,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
         with _silent():
             import tensorflow
     except Exception as error:  # an installation can be broken in many ways
-        raise InputError(
-            path, f"found no TensorFlow to read it with ({one_line(error)}), expected it; {INSTALL}"
-        ) from None
+        raise InputError(path, f"requires TensorFlow ({one_line(error)}); install it with `{INSTALL}`") from None
     try:
         reader: Reader = tensorflow.train.load_checkpoint(str(prefix))
     except Exception as error:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from elmo_mf.errors import InputError, one_line
+from elmo_mf.errors import InputError, one_line, shown
 from elmo_mf.experiments._machine_lock import MachineLock
 from elmo_mf.io import read_json, replace_folder, staging, write_json
 from elmo_mf.io.locks import Lock, acquire, holding
@@ -151,7 +151,7 @@ def _read_verified(folder: Path, read: Callable[[Path], T]) -> T:
     expected = "the SHA-256 of each file in this folder"
     listed = read_json(folder / _CONTENTS, "list of contents", expected, most=MAX_JSON_BYTES)
     if not isinstance(listed, dict):
-        raise InputError(folder / _CONTENTS, f"found no object, expected {expected}")
+        raise InputError(folder / _CONTENTS, f"found {shown(listed)}, expected {expected}")
     actual = _hashes(folder)
     for name in sorted(actual.keys() | listed.keys()):
         if actual.get(name) != listed.get(name):

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError, from_json
 
-from elmo_mf.errors import InputError, any_of, one_of, shown
+from elmo_mf.errors import InputError, any_of, instead_of, one_of, shown
 
 Model = TypeVar("Model", bound=BaseModel)
 UNEXPECTED = "unexpected"
@@ -46,9 +46,10 @@ def unexpected(field: str, value: object, expected: str) -> PydanticCustomError:
         value: The value, or `words` that describe it.
         expected: What would be valid, without the word "expected".
     """
-    text = str(value) if isinstance(value, _Words) else shown(value, _MOST_SHOWN)
-    template = "{field}: found {found}, expected {expected}" if field else "found {found}, expected {expected}"
-    return PydanticCustomError(UNEXPECTED, template, {"field": field, "found": text, "expected": expected})
+    found = str(value) if isinstance(value, _Words) else shown(value, _MOST_SHOWN)
+    problem = instead_of(expected, None if value is NOTHING else found)
+    template = "{field}: {problem}" if field else "{problem}"
+    return PydanticCustomError(UNEXPECTED, template, {"field": field, "problem": problem, "expected": expected})
 
 
 class _Words(str):
@@ -56,6 +57,7 @@ class _Words(str):
 
 
 NOTHING = _Words("nothing")
+"""A value that is missing."""
 
 
 def words(text: str) -> str:
@@ -126,10 +128,10 @@ def first_error(
     if first["type"] == UNEXPECTED:
         context = first["ctx"]
         path = (*deepest, context["field"]) if context["field"] else deepest
-        return _place(where, path), f"found {context['found']}, expected {context['expected']}"
-    found = "nothing" if first["type"] == "missing" else shown(first["input"], _MOST_SHOWN)
-    expected = " or ".join(dict.fromkeys(_expected(detail) for detail in alternatives))
-    return _place(where, deepest), f"found {found}, {expected.replace(' or expected', ' or')}"
+        return _place(where, path), context["problem"]
+    found = None if first["type"] == "missing" else shown(first["input"], _MOST_SHOWN)
+    expected = " or ".join(dict.fromkeys(_expected(detail).removeprefix("expected ") for detail in alternatives))
+    return _place(where, deepest), instead_of(expected, found)
 
 
 def _path(detail: ErrorDetails, raw: object) -> tuple[str | int, ...]:

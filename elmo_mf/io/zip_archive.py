@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from elmo_mf.errors import InputError, one_line
+from elmo_mf.errors import InputError, absent, one_line
 from elmo_mf.io._output import output_errors
 from elmo_mf.io.reading import is_regular, open_regular
 
@@ -96,7 +96,7 @@ def _checked(archive: Path, opened: zipfile.ZipFile, member: str, most_bytes: in
     """Return the archive's entry of a member after checking that it is safe to read."""
     entries = [info for info in opened.infolist() if info.filename == member]
     if not entries:
-        raise InputError(archive, f"found no file {member}, expected it in the archive")
+        raise InputError(archive, member, absent("a file in the archive"))
     (info, *others) = entries
     most = min(most_bytes, info.compress_size * _MOST_GROWTH)
     if others:

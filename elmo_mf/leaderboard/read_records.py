@@ -49,7 +49,7 @@ def check_records(folder: Path) -> None:
 
 def _without_records(folder: Path) -> InputError:
     where = RecordStore(folder).folder
-    return InputError(where, f"found no records, expected those of a sweep: elmo-mf sweep --output {folder}")
+    return InputError(where, f"found no records, expected those that elmo-mf sweep --output {folder} writes")
 
 
 def outputs_of(folder: Path) -> Callable[[Record], Outputs | None]:

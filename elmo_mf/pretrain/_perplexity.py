@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from elmo_mf.bilm.checkpoint_files import checkpoint_files
 from elmo_mf.devices import usable_device
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, absent
 from elmo_mf.io.sentences import check_texts
 from elmo_mf.pretrain._evaluate import Evaluation, evaluate_each
 from elmo_mf.provenance import provenance
@@ -98,7 +98,7 @@ def perplexity(
     where = usable_device(device)
     if options is None:
         if weights is not None:
-            raise InputError("options", f"found none with the weights {weights}, expected options.json")
+            raise InputError("options", absent(f"the options.json of the weights {weights}"))
         options, weights = base_elmo()
     beside, every = None if softmax is None else Path(softmax), [None, *compressions]
     evaluations = []

@@ -120,7 +120,7 @@ class Budget(Data):
         given = [kind for kind in get_args(BudgetKind) if getattr(self, kind) is not None]
         if len(given) != 1:
             expected = f"one of {', '.join(get_args(BudgetKind))} with its amount"
-            raise unexpected("", words(" and ".join(given) or "nothing"), expected)
+            raise unexpected("", words(" and ".join(given) or "no amount"), expected)
         if self.dtype != "float32" and self.bytes is None:
             raise unexpected("dtype", words(f"{self.dtype} with a budget of {given[0]}"), "a budget of bytes")
         return self
@@ -246,7 +246,7 @@ class Compression(Data):
         if "joint" in self.targets and {"input", "recurrent"} & set(self.targets):
             raise unexpected("targets", words("+".join(self.targets)), "joint, or input and recurrent")
         if self.budget is None and self.allocation != "outputs":
-            raise unexpected("allocation", words(f"{self.allocation} without a budget"), "nothing")
+            raise unexpected("allocation", words(f"{self.allocation} without a budget"), "a budget to share")
         if self.allocation == "loss" and self.shares_budget:
             raise unexpected("highway_rank", "budget", _UNKNOWN_LOSS)
         if self.targets:
@@ -284,7 +284,7 @@ class Compression(Data):
             value = getattr(self, name)
             if value != field.get_default(call_default_factory=True):
                 value = value.kind if isinstance(value, Budget) else repr(value)
-                raise unexpected(name, words(f"{value} without targets"), "nothing")
+                raise unexpected(name, words(f"{value} without targets"), "targets too")
 
     @property
     def shares_budget(self) -> bool:

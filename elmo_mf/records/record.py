@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PrivateAttr
 
-from elmo_mf.errors import InputError, shown
+from elmo_mf.errors import InputError, absent, instead_of, shown
 from elmo_mf.io.reading import read_bytes
 from elmo_mf.io.validation import validated_json
 from elmo_mf.records.base_model import Count, Data, Int, Key, Many, Number, Positive, PositiveInt, Text
@@ -405,10 +405,10 @@ def check_record(record: Record, where: str) -> None:
         found = shown(record.elmo and record.elmo.to_dict())
         raise InputError(where, "elmo", f"found {found}, expected what run.elmo has: both or neither")
     if scoring.primary not in record.scores:
-        raise InputError(where, f"scores.{scoring.primary}", "found nothing, expected the primary metric")
+        raise InputError(where, f"scores.{scoring.primary}", absent("the primary metric"))
     examples = record.examples.of(scoring.split)
     if not examples:
-        found = "nothing" if examples is None else "0"
-        raise InputError(where, f"examples.{scoring.split}", f"found {found}, expected the examples that are scored")
+        problem = instead_of("the examples that are scored", None if examples is None else "0")
+        raise InputError(where, f"examples.{scoring.split}", problem)
     if not scoring.higher_is_better and record.score <= 0:
         raise InputError(where, f"scores.{scoring.primary}", f"found {record.score}, expected a number above 0")

@@ -108,7 +108,7 @@ class RecordStore:
         """
         record = self.read(run)
         if record is None:
-            raise InputError(self.path(run), "found no record of the run, expected one to update")
+            raise InputError(self.path(run), "no such record, expected one to update")
         return self._write(run, record.model_copy(update={"latency": times.latency, "timed": times.timed}))
 
     def outputs(self, record: Record) -> Outputs | None:

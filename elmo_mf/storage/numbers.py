@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elmo_mf.errors import InputError, one_line, shown
+from elmo_mf.errors import InputError, instead_of, one_line, shown
 from elmo_mf.io.reading import content_kind, open_regular
 from elmo_mf.storage._global_heap import has_endless_heap
 
@@ -226,18 +226,18 @@ class NumbersFile(contextlib.ExitStack):
                 path, f"found a file that is truncated or not HDF5 ({one_line(error)}), expected {expected}"
             ) from None
 
-    def fail(self, name: str, found: str, expected: str) -> None:
+    def fail(self, name: str, found: str | None, expected: str) -> None:
         """Reject the file because of a dataset.
 
         Args:
             name: Name of the dataset.
-            found: What was found, for the message.
+            found: What was found, for the message; None for nothing.
             expected: What was expected, for the message.
 
         Raises:
             InputError: Always.
         """
-        raise InputError(self.path, name, f"found {found}, expected {expected}")
+        raise InputError(self.path, name, instead_of(expected, found))
 
     @contextlib.contextmanager
     def _broken(self, name: str, found: str, expected: str) -> Iterator[None]:
@@ -346,7 +346,7 @@ class NumbersFile(contextlib.ExitStack):
         import h5py
 
         if not self.has(name):
-            self.fail(name, "nothing", expected)
+            self.fail(name, None, expected)
         with self._broken(name, "an unreadable object", expected):
             dataset: Any = self._file[name] if self._links_within(name) else None
             if isinstance(dataset, h5py.Group):

@@ -49,7 +49,9 @@ def check_word_vectors(path: Path, dim: int, max_text: int = MAX_TEXT) -> None:
         columns = line.count(" ")
         most = max(most, columns)
         if number == 1 and line.startswith("\ufeff"):
-            raise InputError(path, "line 1", "found a byte order mark, which would be part of the first word")
+            raise InputError(
+                path, "line 1", "found a byte order mark, expected the first word, which it would be part of"
+            )
         if not line or columns > dim or (number == 1 and _is_header(line)):
             continue
         if columns < dim or not _are_finite(line.split(" ")[1:]):

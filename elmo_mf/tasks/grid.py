@@ -16,7 +16,7 @@ from elmo_mf.compression import (
     takes_gradients,
     with_file_hashes,
 )
-from elmo_mf.errors import InputError, missing
+from elmo_mf.errors import InputError, absent, missing
 from elmo_mf.io import is_regular
 from elmo_mf.io.validation import validated
 from elmo_mf.provenance import file_hash
@@ -134,7 +134,8 @@ def _of_task(spec: SweepSpec, task: TaskConfig, dense_run: RunIdentity, encoder:
         return encoder
     words = _glove(spec, task) if task.kind == "probe" else dense_run.words
     if words is None:
-        raise InputError("baselines", f"found no-encoder for {task.name}, whose config has no word vectors")
+        found = f"no-encoder for {task.name}, whose config has no word vectors"
+        raise InputError("baselines", f"found {found}, expected other baselines")
     return encoder.model_copy(update={"words": words})
 
 
@@ -293,7 +294,7 @@ def _words(spec: SweepSpec, task: TaskConfig, config: dict[str, Any]) -> str | N
 def _glove(spec: SweepSpec, task: TaskConfig) -> str:
     path = spec.glove_of(task.name)
     if path is None:
-        raise InputError("glove", task.name, "found none, expected the file of its word vectors")
+        raise InputError("glove", task.name, absent("the file of its word vectors"))
     if not is_regular(path):
         raise missing(Path(path), "file of word vectors", f"the one of {task.name}, see the key glove or --glove")
     return file_hash(path)

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from elmo_mf.bilm.checkpoint_files import CheckpointFiles, files_in_folder
 from elmo_mf.compression import read_compression
-from elmo_mf.errors import InputError, any_of
+from elmo_mf.errors import InputError, any_of, shown
 from elmo_mf.extensions import include
 from elmo_mf.io.paths import expanded
 from elmo_mf.io.validation import unexpected, validated, words
@@ -210,7 +210,7 @@ class SweepSpec(BaseModel):
             InputError: A key is unknown or a value is invalid.
         """
         if not isinstance(raw, dict):
-            raise InputError(where, "found no object, expected a sweep's keys")
+            raise InputError(where, f"found {shown(raw)}, expected an object with a sweep's keys")
         _include(_listed(raw.get("include", ())), where)  # before the names of tasks are checked
         _include(changes.get("include") or ())
         if "include" in raw:

@@ -147,7 +147,8 @@ class TaskConfig(_Table):
             ("probe", self.probe, self.kind == "probe"),
         ):
             if (value is not None) != wanted:
-                raise unexpected(name, NOTHING if value is None else words("one"), "one" if wanted else "none")
+                expected = f"{'one' if wanted else 'none'} in a task of kind {self.kind}"
+                raise unexpected(name, NOTHING if value is None else words("one"), expected)
         if self.probe is not None and self.data.format not in _PROBED[self.probe.examples]:
             expected = f"{' or '.join(_PROBED[self.probe.examples])}, for the probe of a {self.probe.examples}"
             raise unexpected("data.format", self.data.format, expected)

@@ -157,7 +157,7 @@ def in_int8(archives: Archives, tmp_path_factory: pytest.TempPathFactory) -> dic
 @pytest.mark.parametrize(
     ("change", "found"),
     [
-        (None, "found nothing"),
+        (None, "missing"),
         (lambda largest: largest.double(), "found torch.float64"),
         (lambda largest: largest[:-1], r"found torch.float32 \(1, 1, 48\)"),
         (lambda largest: -largest, "found numbers that are negative"),

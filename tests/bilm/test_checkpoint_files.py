@@ -168,7 +168,7 @@ def test_malicious_zips(members: dict[str, bytes], tmp_path: Path) -> None:
 
 def test_errors_in_a_zip_name_the_zip(nlpl: Path, tmp_path: Path) -> None:
     (nlpl / "options.json").write_text("{}")
-    with pytest.raises(InputError, match=r"a\.zip/options\.json: lstm: found nothing"):
+    with pytest.raises(InputError, match=r"a\.zip/options\.json: lstm: missing"):
         Bilm.from_files(_zipped(nlpl, tmp_path / "a.zip"))
 
 

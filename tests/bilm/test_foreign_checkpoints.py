@@ -206,7 +206,7 @@ def test_options_of_another_result(tmp_path: Path) -> None:
         (one[0], dense[1]),
         (again / "options.json", one[1]),
     ):
-        with pytest.raises(InputError, match="options that note"):
+        with pytest.raises(InputError, match="found options with a history of"):
             Bilm.from_files(options, weights)
     _set_options(one[0], lambda raw: raw.update(mine={"elmo_mf": [1]}))
     Bilm.from_files(*one)

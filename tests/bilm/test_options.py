@@ -40,7 +40,7 @@ def _error(tmp_path: Path, text: str) -> str:
         ({"filters": [[1, 2, 3]]}, "char_cnn.filters: found [1, 2, 3]"),
         ({"filters": [[60, 4]]}, "char_cnn.filters: found a width of 60, expected at most"),
         ({"embedding": 4}, "char_cnn.embedding: found 4, expected an object"),
-        ({"embedding": {}}, "char_cnn.embedding.dim: found nothing, expected an integer from 1 to 1048576"),
+        ({"embedding": {}}, "char_cnn.embedding.dim: missing, expected an integer from 1 to 1048576"),
         ({"filters": [[1, "4"]]}, 'char_cnn.filters: found "4", expected a list of [width, number] pairs'),
         ({"cell_clip": True}, "lstm.cell_clip: found true, expected a number"),
     ],
@@ -53,7 +53,7 @@ def test_bad_field(tmp_path: Path, changes: dict[str, Any], named: str) -> None:
 def test_missing_field(tmp_path: Path, key: str) -> None:
     raw = raw_options()
     del raw["lstm"][key]
-    assert f"lstm.{key}: found nothing" in _error(tmp_path, json.dumps(raw))
+    assert f"lstm.{key}: missing" in _error(tmp_path, json.dumps(raw))
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_anything_in_any_field(place: tuple[str, str | None], value: Any) -> Non
     try:
         options = BilmOptions.from_dict(raw)
     except InputError as error:
-        assert "found" in str(error) and "expected" in str(error)
+        assert error.problem.startswith(("found ", "missing, ")) and "expected " in error.problem
     else:
         assert BilmOptions.from_dict(options.to_dict()) == options
         assert list(options.history.steps) == raw.get("elmo_mf", {}).get("compressions", [])

@@ -220,7 +220,7 @@ def test_compress_and_distill(elmo_files: Files, tmp_path: Path, capsys: pytest.
         (["--rank", "2", "--cells", "budget"], "--cells: found 'budget'"),
         (["--cells", "budget"], "--cells: found 'budget'"),
         (["--cells", "0"], "--cells: found '0', expected a positive integer, or budget"),
-        (["--budget", "60%", "--cells", "budget"], "--gradients: found nothing"),
+        (["--budget", "60%", "--cells", "budget"], "--gradients: missing"),
         (["--budget", "60%", "--cells", "budget", "--highway-rank", "budget"], "--highway-rank: found 'budget'"),
         (["--rank", "2", "--allocation", "matrices"], "--allocation: found matrices"),
         (["--budget", "60%", "--allocation", "rows"], "--allocation: found 'rows'"),

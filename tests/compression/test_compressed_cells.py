@@ -181,7 +181,7 @@ def test_gradients_of_a_task_do_not_say_which_cells_the_loss_needs(files: dict[s
     rows, _ = _gradients()
     write_row_weights(tmp_path / "task.hdf5", RowWeights(rows), {"task": "none"})
     keys = {"method": "svd", "rank": 2, "targets": "all", "cells": KEPT, "gradients": str(tmp_path / "task.hdf5")}
-    with pytest.raises(InputError, match="found nothing, expected a file of elmo-mf gradients for an ELMo as a lang"):
+    with pytest.raises(InputError, match="missing, expected a file of elmo-mf gradients for an ELMo as a lang"):
         compress(WEIGHTS, OPTIONS, read_compression(keys))
 
 

@@ -228,7 +228,7 @@ def _taken_or_refused(raw: Any) -> None:
     try:
         compression = read_compression(raw)
     except InputError as error:
-        assert "found" in str(error) and "\n" not in str(error)
+        assert error.problem.startswith(("found ", "missing, ")) and "\n" not in str(error)
     else:
         assert read_compression(json.loads(json.dumps(compression.to_dict()))) == compression
         assert compression_label(compression)

@@ -275,7 +275,7 @@ def test_settings_are_checked(name: str, setting: dict[str, Any], message: str) 
 def test_versions() -> None:
     """Identities of runs hold the version of each method."""
     assert all(method_named(name).VERSION >= 1 for name in method_names())
-    with pytest.raises(InputError, match=r"Unversioned: found no VERSION, expected an integer"):
+    with pytest.raises(InputError, match=r"Unversioned: VERSION: missing, expected an integer"):
 
         @register("unversioned")
         class Unversioned(Method):

@@ -119,19 +119,19 @@ def test_errors_of_the_hub(
     assert _upload(folder, "--private") == 2 and "me/elmo: found a public repository" in _error(capsys)
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     assert _upload(folder) == 2
-    assert "me/elmo: the Hub refuses the token, expected one" in _error(capsys)
+    assert "me/elmo: the Hub rejects the token, expected a valid one" in _error(capsys)
     monkeypatch.setenv("HF_TOKEN", READER)
     assert main(["upload", str(folder), "others/elmo"]) == 2
     assert "others/elmo: the token does not allow this, expected one with write access (You don't" in _error(capsys)
     monkeypatch.delenv("HF_TOKEN")
     assert _upload(folder) == 2
-    assert "HF_TOKEN: found no token of the Hugging Face Hub, expected one there or of" in _error(capsys)
+    assert "HF_TOKEN: missing, expected a token of the Hugging Face Hub, there or from" in _error(capsys)
     for address in ("hf://me/gone", "hf://me/elmo@gone", "hf://me/elmo/gone.json"):
         assert main(["inspect", address]) == 2
         assert "cannot be fetched (" in _error(capsys)
     hub.repositories["me/empty"] = Repository(private=False)
     assert main(["inspect", "hf://me/empty"]) == 2
-    assert "hf:/me/empty: found a repository without any files of an ELMo" in _error(capsys)
+    assert "hf:/me/empty: found a repository without the files of an ELMo" in _error(capsys)
     assert main(["inspect", "hf://elmo"]) == 2
     assert "found no repository, expected hf://USER/NAME" in _error(capsys)
 

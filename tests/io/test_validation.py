@@ -32,7 +32,7 @@ class _Outer(BaseModel):
     ("raw", "message"),
     [
         ([], "f.json: found [], expected an object with its keys"),
-        ({}, "f.json: name: found nothing, expected a value"),
+        ({}, "f.json: name: missing, expected a value"),
         ({"name": "tow"}, "f.json: name: found 'tow', expected one of one, two; did you mean two?"),
         ({"name": "one", "inner": {"size": 1}}, "f.json: inner.size: found 1, expected an integer of at least 2"),
         ({"name": "one", "inner": {"sizes": 3}}, "f.json: inner: found the key 'sizes'"),
@@ -47,7 +47,7 @@ class _Outer(BaseModel):
         ({"name": "one", "either": 1.5}, "f.json: either: found 1.5, expected an integer or all"),
         ({"name": "one", "share": float("nan")}, "f.json: share: found nan, expected a finite number"),
         ({"name": "one", "share": 1}, "f.json: share: found 1, expected a number below 1.0"),
-        ({"name": "one", "pair": (1,)}, "f.json: pair.1: found nothing, expected a value"),
+        ({"name": "one", "pair": (1,)}, "f.json: pair.1: missing, expected a value"),
         ({"name": "one", "code": "A"}, "f.json: code: found 'A', expected a text that matches ^[a-z]*$"),
         ({"name": "one", "code": "abcd"}, "f.json: code: found 'abcd', expected a text of at most 3 characters"),
         ({"name": "one\n" * 99}, "f.json: name: found 'one\\none\\n"),

@@ -114,9 +114,9 @@ def _write(name: str, text: str) -> Callable[[Path], None]:
         (lambda folder: (folder / "softmax.hdf5").unlink(), "softmax.hdf5: no such"),
         (_write("softmax.hdf5", "no"), "softmax.hdf5: .*HDF5"),
         (_set("kind", "hard"), "softmax.hdf5: kind: found 'hard'"),
-        (_set("kind", "adaptive"), "softmax.hdf5: head.weight: found nothing"),
+        (_set("kind", "adaptive"), "softmax.hdf5: head.weight: missing"),
         (_set("dim", 9), "8 .* of 9"),
-        (_set("bias", None), r"softmax.hdf5: bias: found nothing"),
+        (_set("bias", None), r"softmax.hdf5: bias: missing"),
         (_set("bias", [float("nan")] * 8), "softmax.hdf5: bias: found 8 values"),
         (
             _set("bias", [1] * 8),

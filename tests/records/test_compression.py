@@ -81,7 +81,7 @@ def test_rejected(keys: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize("missing", ["method", "rank", "targets"])
 def test_missing(missing: str) -> None:
     raw = {key: value for key, value in _PLAIN.items() if key != missing}
-    with pytest.raises(InputError, match=rf"f.json: {missing}: found nothing"):
+    with pytest.raises(InputError, match=rf"f.json: {missing}: missing"):
         parse_compression(raw, "f.json")
 
 

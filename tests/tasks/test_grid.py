@@ -219,7 +219,7 @@ def test_word_vectors_by_task(tmp_path: Path) -> None:
     spec = _spec(tasks=["snli", "sst"], preset="paper", glove={"sst": str(tmp_path / "words.txt")}, methods=[])
     snli, sst = expand(spec)
     assert snli.identity.words is None and sst.identity.words == file_hash(tmp_path / "words.txt")
-    with pytest.raises(InputError, match=r"glove: sst: found none"):
+    with pytest.raises(InputError, match=r"glove: sst: missing"):
         expand(_spec(tasks=["sst"], preset="paper"))
 
 
@@ -327,7 +327,9 @@ def test_errors(keys: dict[str, Any], message: str) -> None:
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(("text", "message"), [("[1]", "found no object"), ("{ranks: 'x'}", "ranks: found 'x'")])
+@pytest.mark.parametrize(
+    ("text", "message"), [("[1]", "found [1], expected an object"), ("{ranks: 'x'}", "ranks: found 'x'")]
+)
 def test_errors_of_a_file(text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "sweep.jsonnet"
     path.write_text(text)

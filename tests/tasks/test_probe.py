@@ -221,7 +221,7 @@ def test_what_has_no_times_is_not_timed_again(tiny_sweep: TinySweep) -> None:
 
 @pytest.mark.slow
 def test_sweeps_say_what_a_probe_lacks(tiny_sweep: TinySweep) -> None:
-    with pytest.raises(InputError, match="glove: sst-probe: found none"):
+    with pytest.raises(InputError, match="glove: sst-probe: missing"):
         expand(tiny_sweep(tasks=["sst-probe"], baselines=["no-encoder"], data=None))
     with pytest.raises(InputError, match="sst-probe with fisher_svd"):
         expand(tiny_sweep(tasks=["sst-probe"], methods=["fisher_svd"], data=None))

@@ -112,7 +112,7 @@ def test_a_record_that_went_is_a_failure(tiny_sweep: TinySweep, tmp_path: Path) 
     """Times without a record are not stored."""
     out, spec = tmp_path / "out", tiny_sweep(methods=[])
     (outcome,), _ = _retime(spec, out, "all")
-    assert "found no record of the run" in outcome.error
+    assert "no such record, expected one to update" in outcome.error
     assert not RecordStore(out).records()
 
 

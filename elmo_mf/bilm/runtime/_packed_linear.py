@@ -150,7 +150,8 @@ def reject_gradients() -> NoReturn:
         InputError: Always.
     """
     expected = "torch.no_grad(), requires_grad_(False), or an encoder that was loaded with keep_float32=True"
-    raise InputError("precision", f"found a call that needs gradients, with weights in no other, expected {expected}")
+    found = "a call that needs gradients of weights that are kept in this precision only"
+    raise InputError("precision", f"found {found}, expected {expected}")
 
 
 def full_precision() -> AbstractContextManager[None]:

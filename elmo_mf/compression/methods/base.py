@@ -223,7 +223,7 @@ def register(name: str) -> Callable[[M], M]:
 
     def add(method: M) -> M:
         if type(getattr(method, "VERSION", None)) is not int:
-            raise InputError(method.__name__, "found no VERSION, expected an integer, as for every registered method")
+            raise InputError(method.__name__, "VERSION", errors.absent("an integer, as in every registered method"))
         file = _file_of(method)
         _check_name(name, method, file)
         sha256 = None if file is None or _is_ours(method) else file_hash(file)

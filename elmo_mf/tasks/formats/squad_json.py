@@ -10,7 +10,7 @@ from typing import Annotated, Any, NotRequired
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
-from elmo_mf.errors import InputError, shown
+from elmo_mf.errors import InputError, instead_of, shown
 from elmo_mf.io import TextLines, read_json
 from elmo_mf.tasks.formats._data_format import Contents, DataFormat, Example, encodable
 
@@ -98,8 +98,8 @@ def _checked(path: Path, expected: str) -> Any:
         where = _place(first["loc"])
         if first["type"] == "too_short":
             raise _other(path, f"{where} without an answer, as SQuAD 2.0 has them") from None
-        found = "nothing" if first["type"] == "missing" else shown(first["input"])
-        raise InputError(path, where, f"found {found}, expected {expected} ({first['msg']})") from None
+        found = None if first["type"] == "missing" else shown(first["input"])
+        raise InputError(path, where, f"{instead_of(expected, found)} ({first['msg']})") from None
     return value
 
 
