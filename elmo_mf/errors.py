@@ -166,11 +166,13 @@ class InputError(ValueError):
 
 
 INSTALLATION = {
-    "allennlp": "AllenNLP 2.10.1: elmo-mf setup-allennlp",
-    "allennlp_models": "AllenNLP's models 2.10.1: elmo-mf setup-allennlp",
-    "huggingface_hub": "Hugging Face's client: pip install 'elmo-mf[hub]'",
-    "_jsonnet": "the package jsonnet: pip install jsonnet",
-    **dict.fromkeys(("mlflow", "sqlalchemy", "alembic"), "MLflow: pip install 'elmo-mf[mlflow]'"),
+    "allennlp": "AllenNLP 2.10.1 with `elmo-mf setup-allennlp`",
+    "allennlp_models": "AllenNLP's models 2.10.1 with `elmo-mf setup-allennlp`",
+    "huggingface_hub": "Hugging Face's client with `pip install 'elmo-mf[hub]'`",
+    "_jsonnet": "it with `pip install jsonnet`",
+    **dict.fromkeys(("mlflow", "sqlalchemy", "alembic"), "MLflow with `pip install 'elmo-mf[mlflow]'`"),
+    "pyarrow": "it with `pip install 'elmo-mf[parquet]'`",
+    "ray": "it with `pip install 'elmo-mf[cluster]'`",
 }
 """How to install what some commands need, by the name of the module."""
 
@@ -187,7 +189,7 @@ def check_installed(module: str) -> None:
 
 def not_installed(module: str) -> InputError:
     """Return the error for one of the modules in `INSTALLATION` that is not installed."""
-    return InputError(f"found no Python module {module}, expected {INSTALLATION[module]}")
+    return InputError(f"the Python module {module} is not installed; install {INSTALLATION[module]}")
 
 
 def check_finite(what: str, value: float, advice: str) -> None:

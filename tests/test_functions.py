@@ -34,7 +34,9 @@ def test_names_are_listed() -> None:
 def test_without_allennlp() -> None:
     code = "import sys; sys.modules['allennlp'] = None; from elmo_mf import accelerate"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    expected = "InputError: found no Python module allennlp, expected AllenNLP 2.10.1: elmo-mf setup-allennlp"
+    expected = (
+        "InputError: the Python module allennlp is not installed; install AllenNLP 2.10.1 with `elmo-mf setup-allennlp`"
+    )
     assert done.stderr.splitlines()[-1].endswith(expected)
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 import pandas as pd
 
 from elmo_mf import escape
-from elmo_mf.errors import InputError, visible
+from elmo_mf.errors import InputError, not_installed, visible
 from elmo_mf.io import atomic_path
 from elmo_mf.leaderboard._export_kinds import check_kinds
 from elmo_mf.leaderboard._machines import SIGN
@@ -200,7 +200,7 @@ def _parquet(boards: Sequence[Board], path: Path) -> None:
     try:
         tidy(boards).to_parquet(path, engine="pyarrow", index=False)
     except ImportError:
-        raise InputError("export", "found parquet without pyarrow, expected pip install 'elmo-mf[parquet]'") from None
+        raise InputError("export", not_installed("pyarrow")) from None
 
 
 def _latex(boards: Sequence[Board], path: Path) -> None:

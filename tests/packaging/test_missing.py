@@ -43,8 +43,8 @@ def test_without_allennlp(command: str, tmp_path: Path) -> None:
         cwd=where, env={"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
-    expected = "expected AllenNLP 2.10.1: elmo-mf setup-allennlp\n"
-    assert done.stderr == f"elmo-mf: error: found no Python module allennlp, {expected}"
+    expected = "install AllenNLP 2.10.1 with `elmo-mf setup-allennlp`\n"
+    assert done.stderr == f"elmo-mf: error: the Python module allennlp is not installed; {expected}"
     assert [file.name for file in where.iterdir()] == ["model.tar.gz"]
 
 
@@ -59,10 +59,8 @@ def test_without_jsonnet(tmp_path: Path) -> None:
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2
-    assert (
-        done.stderr
-        == "elmo-mf: error: found no Python module _jsonnet, expected the package jsonnet: pip install jsonnet\n"
-    )
+    expected = "the Python module _jsonnet is not installed; install it with `pip install jsonnet`\n"
+    assert done.stderr == f"elmo-mf: error: {expected}"
 
 
 def test_without_mlflow(tmp_path: Path) -> None:
@@ -71,5 +69,5 @@ def test_without_mlflow(tmp_path: Path) -> None:
         [sys.executable, "-S", "-c", code], env={"PYTHONPATH": f"{ROOT}:{_without('mlflow', tmp_path / 'packages')}"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    expected = "found no Python module mlflow, expected MLflow: pip install 'elmo-mf[mlflow]'"
+    expected = "the Python module mlflow is not installed; install MLflow with `pip install 'elmo-mf[mlflow]'`"
     assert done.stderr.splitlines()[-1] == f"elmo_mf.errors.InputError: {expected}"

@@ -231,9 +231,8 @@ def test_errors_of_labelled_texts(content: str, message: str, tmp_path: Path) ->
 def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "data").write_text("PAR1")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(
-        InputError, match=r"data: found Parquet without pyarrow, expected pip install 'elmo-mf\[parquet\]'"
-    ):
+    expected = r"data: the Python module pyarrow is not installed; install it with `pip install 'elmo-mf\[parquet\]'`"
+    with pytest.raises(InputError, match=expected):
         FORMATS["labelled-texts"].read(tmp_path / "data")
 
 

@@ -11,12 +11,11 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from elmo_mf import __version__
-from elmo_mf.errors import InputError, one_line
+from elmo_mf.errors import InputError, check_installed, one_line
 from elmo_mf.experiments._attempt import ENVIRONMENT
 from elmo_mf.experiments._bundle import Bundle, clear_unused, is_there, private_folder, unpack
 from elmo_mf.experiments._runs import MeasuredT, Progress, Report, Result, RunT
@@ -153,8 +152,7 @@ def check_cluster(address: str) -> None:
     Raises:
         InputError: Ray is not installed, or nothing answers.
     """
-    if find_spec("ray") is None:
-        raise InputError("ray", "found no Ray, expected pip install 'elmo-mf[cluster]'")
+    check_installed("ray")
     if ":" in address:  # Ray itself would retry for minutes
         with _reached(address):
             host, port = address.split("://")[-1].rsplit(":", 1)

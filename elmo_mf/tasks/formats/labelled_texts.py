@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from elmo_mf.errors import InputError, one_line, shown
+from elmo_mf.errors import InputError, not_installed, one_line, shown
 from elmo_mf.io import TextLines, open_regular, unique_pairs
 from elmo_mf.tasks.formats._data_format import Contents, DataFormat, Example, encodable
 
@@ -126,7 +126,7 @@ class LabelledTexts(DataFormat):
         try:
             from pyarrow import ArrowException, parquet
         except ImportError:
-            raise InputError(path, "found Parquet without pyarrow, expected pip install 'elmo-mf[parquet]'") from None
+            raise InputError(path, not_installed("pyarrow")) from None
         try:
             with parquet.ParquetFile(path) as file:
                 wanted = [name for name in (self.text, self.label) if name in file.schema_arrow.names]
