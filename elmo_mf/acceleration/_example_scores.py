@@ -21,7 +21,7 @@ from elmo_mf.plugin.token_embedder import ElmoModule
 from elmo_mf.progress import track
 
 LOSS, EXAMPLES = "loss", "examples"
-_SAME = 1e-4  # difference of a metric from the one that is computed from sums, which is rounding
+_SAME = 1e-4  # difference between a metric and the one from sums that counts as rounding
 Counts = dict[str, float]
 
 
@@ -118,7 +118,7 @@ class Counters:
 
 
 def evaluate(model: Model, instances: Sequence[Instance], name: str = "a model") -> tuple[Evaluation, Counters]:
-    """Score a model on examples one at a time, which starts from fresh states of its encoders.
+    """Score a model on examples one at a time, beginning with fresh states of its encoders.
 
     Args:
         model: A model in evaluation mode.

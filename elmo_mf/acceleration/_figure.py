@@ -55,7 +55,7 @@ def _scatter(result: SearchResult, batch: int) -> Figure:
 
 
 def _beside(row: Row, above: bool) -> dict[str, Any]:
-    """Return where a point has its label: neighbouring forms, and the precisions of one, are often close together."""
+    """Place the label of a point: neighbouring forms, and the precisions of one, are often close together."""
     right = row.precision != "float32"
     return {
         "xytext": (5 if right else -5, 4 if above else -4),

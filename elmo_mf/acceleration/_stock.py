@@ -26,7 +26,7 @@ _HIGHWAY = re.compile(r"_token_embedder\._highways\._layers\.(\d+)\.weight")
 _LAYER = re.compile(r"_elmo_lstm\.forward_layer_(\d+)\.input_linearity\.weight")
 _NAMES = {"input": "input_linearity", "recurrent": "state_linearity", "projection": "state_projection"}
 _DIRECTIONS = ("forward", "backward")
-_ORDER = (0, 2, 1, 3)  # between PyTorch's gates i, f, g, o and TensorFlow's i, g, f, o, in both ways
+_ORDER = (0, 2, 1, 3)  # between PyTorch's gates i, f, g, o and TensorFlow's i, g, f, o, either way
 _FORGET = 2
 Shapes = Mapping[str, Sequence[int]]
 

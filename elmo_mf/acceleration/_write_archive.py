@@ -29,7 +29,7 @@ from elmo_mf.plugin.token_embedder import ElmoModule
 if TYPE_CHECKING:
     from allennlp.models import Model
 
-_SAME = 1e-6  # relative change of a parameter in conversion, which is rounding
+_SAME = 1e-6  # relative change of a parameter in conversion that counts as rounding
 
 
 def accelerated(loaded: LoadedModel, settings: EncoderSettings) -> LoadedModel:

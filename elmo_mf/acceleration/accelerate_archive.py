@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TestScores:
-    """Scores on data that chose nothing.
+    """Scores on held-out data, which took no part in any choice.
 
     Attributes:
         examples: Number of examples.
@@ -70,7 +70,7 @@ class TestScores:
 
 @dataclass(frozen=True, repr=False)
 class AcceleratedArchive(Tabular):
-    """An archive that was written, which is shown as a table of its speeds or of the forms that were compared.
+    """A written archive, shown as a table of its speeds or of the forms that were compared.
 
     Attributes:
         path: The archive.

@@ -126,7 +126,7 @@ def check_archive(source: Path) -> None:
         source: `model.tar.gz`, or the folder of a training, which is not checked.
 
     Raises:
-        InputError: The file cannot be read, is no archive, or has no config or no weights.
+        InputError: The file cannot be read, is not an archive, or lacks a config or weights.
     """
     if source.is_dir():
         return
@@ -227,7 +227,7 @@ def write_archive(path: Path, archive: ModelArchive, config: Mapping[str, Any], 
 
 
 def _others(archive: ModelArchive) -> dict[str, Path]:
-    """Return the files other than config and weights: those of an archive, or those that belong into one."""
+    """Return the files other than config and weights: those of an archive, or those that belong in one."""
     if archive.folder != archive.source:
         kept = [path for path in archive.folder.rglob("*") if path.is_file()]
     else:

@@ -89,7 +89,7 @@ class SearchResult(Tabular):
         goal: The metric.
         tolerance: The largest loss that is tolerated, in points.
         examples: Number of examples.
-        resolution: The loss in points that so many examples cannot exclude.
+        resolution: The loss in points that this number of examples cannot exclude.
         rows: The original, and every form that was measured.
         winner: The fastest row whose loss is shown to be within the tolerance; without one, the dense encoder's.
         settings: The winner's settings.
@@ -144,7 +144,7 @@ class SearchResult(Tabular):
         return [f"loss: points of {name} lost against the original on the same {examples}", self.conclusion()]
 
     def conclusion(self) -> str:
-        """Say in a sentence what the search shows."""
+        """State in a sentence what the search shows."""
         tolerance = f"{self.tolerance:g} point{'' if self.tolerance == 1 else 's'}"
         name = self.winner.name
         if self.is_shown:
@@ -167,7 +167,7 @@ def candidates(settings: EncoderSettings, text: Path | None = None, calibration:
     Args:
         settings: State policy and word cache of all candidates.
         text: Text on which the compressed ones are distilled; None for no distillation.
-        calibration: Text to which they are fitted. Defaults to `text`, and else to the one of this package.
+        calibration: Text to which they are fitted. Defaults to `text`, or else to the one of this package.
 
     Returns:
         The dense encoder, then one candidate for each of `SHARES`.

@@ -1,4 +1,4 @@
-"""Whether a model loses less than a tolerance against another, by a paired bootstrap over examples."""
+"""Comparison of a model's loss against another with a tolerance, by a paired bootstrap over examples."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Loss:
         estimate: The loss on all examples; negative for a gain.
         low: Lower end of the 95 % interval.
         high: Upper end, at least `resolution`.
-        resolution: The loss that so many examples cannot exclude, because a model that is wrong on so few others may
-            be right on each of these; 0 for the mean loss, which has no largest value.
+        resolution: The loss that this number of examples cannot exclude, because a model that errs on so small a share
+            of all examples may be right on each of these; 0 for the mean loss, which has no largest value.
     """
 
     estimate: float
@@ -50,7 +50,7 @@ class Comparison:
     """Comparison of models with one whose evaluation is given.
 
     Every model is compared on the same samples of examples. A sample's metric is computed from the sum of its examples'
-    counts, so that metrics that are no means, such as F1 over spans, are treated as exactly as accuracy.
+    counts, so that metrics that are not means, such as F1 over spans, are treated as exactly as accuracy.
 
     Args:
         original: Evaluation of the model that the others are compared with.
@@ -85,7 +85,7 @@ class Comparison:
 
 
 def resolution_of(examples: int) -> float:
-    """Return the share of examples, in points, of which a sample may have none with a probability of 2.5 %.
+    """Return the share of examples, in points, that a sample misses entirely with a probability of 2.5 %.
 
     From the exact interval of Clopper and Pearson (1934) for no event in `examples` trials.
     """

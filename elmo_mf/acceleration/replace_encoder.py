@@ -61,8 +61,8 @@ def accelerate(
 ) -> list[str]:
     """Replace the encoder of every ELMo in a loaded AllenNLP model, in place, by this project's.
 
-    The weights are those of the model, fine-tuned or not. Mixture, projection, dropout and all else stay unchanged.
-    Without a compression the predictions do too.
+    The weights are those of the model, fine-tuned or not. Mixture, projection, dropout and all else stay unchanged, and
+    without a compression so do the predictions.
 
     Args:
         model: A `Model` or a `Predictor` of AllenNLP, or any module with an `Elmo` or an `ElmoTokenEmbedder` in it.

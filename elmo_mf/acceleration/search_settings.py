@@ -24,8 +24,8 @@ class SearchSettings:
         batch: Batch size whose speed decides, 1 or 32. Defaults to 1.
         seconds: Duration of each measurement of speed in seconds. Defaults to 2.
         limit: Number of examples of `data` to use. Defaults to all.
-        calibration: Tokenised text to which the compressed forms are fitted, best like the model's own. Defaults to
-            `text`, and else to the short general one that comes with this package.
+        calibration: Tokenised text to which the compressed forms are fitted, ideally like the model's own. Defaults
+            to `text`, or else to the short general one that comes with this package.
     """
 
     data: str | Path

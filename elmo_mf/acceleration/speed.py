@@ -1,4 +1,4 @@
-"""Time encoders and whole models in turns, and the memory of a process that runs one."""
+"""Measure the speed of encoders and whole models in turns, and the memory of a process that runs one."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ def vector_difference(original: LoadedModel, fast: LoadedModel, largest: bool) -
     Args:
         original: The model with AllenNLP's encoders.
         fast: The same model with others.
-        largest: Return the largest difference of a number, instead of the norm of all differences relative to the norm
-            of the original's vectors.
+        largest: Whether to return the largest difference of a number, instead of the norm of all differences relative
+            to the norm of the original's vectors.
 
     Returns:
         The largest of the embedders' differences.

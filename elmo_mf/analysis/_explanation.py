@@ -108,7 +108,7 @@ def _direction(one: Interval) -> str:
 
 
 def _all_agree(verdicts: Mapping[str, str]) -> str:
-    """Return the verdict of all ways to ask, or each of them."""
+    """Return the verdict if it is the same for all ways of comparing, else the verdict of each."""
     if len(set(verdicts.values())) < 2:
         return next(iter(verdicts.values()), "unknown")
     return "; ".join(f"at equal {name} {verdict}" for name, verdict in verdicts.items())
@@ -184,7 +184,7 @@ def _over(one: Interval) -> str:
 
 
 def _norms(explanation: Explanation) -> str:
-    """Judge the one norm, and list other correlations."""
+    """Judge the norm that was chosen beforehand, and list other correlations."""
     title, one = markdown(explanation.board.title), norm_correlation(compressions_of(explanation.board))
     if np.isnan(one.value):
         return (

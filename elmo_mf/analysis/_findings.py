@@ -27,11 +27,11 @@ from elmo_mf.records.identity import Scoring
 from elmo_mf.records.record import Record
 
 NORM = "frobenius"
-"""The one norm that is looked at, the same for all models; it is expected to rise with the loss. At a given size it is
-the weights' root mean square."""
+"""The norm that is tested, the same for all models; it is expected to rise with the loss. At a given size it is the
+weights' root mean square."""
 _UNIT = ["layers", "directions"]
 _NEARLY_ONE = 1 - 1e-9
-_FEWEST = 6  # compressions of a model, for a correlation that three others are taken out of
+_FEWEST = 6  # compressions of a model, for a partial correlation given three variables
 
 Array = npt.NDArray[np.float64]
 
@@ -156,7 +156,7 @@ def _over_models(values: dict[str, float], models: dict[str, str]) -> Interval:
 
 
 def compressions_of(board: Board) -> pd.DataFrame:
-    """Return a row for each plain SVD of one target by an integer rank, with means over seeds.
+    """Return a row for each plain SVD of one target at an integer rank, with means over seeds.
 
     Columns are `target`, `layers`, `directions`, `rank`, `parameters` (of the factors), `error` (relative, of the
     matrices), `size` (entries of the matrices), `NORM` and `loss`.
@@ -182,7 +182,7 @@ def additive(table: pd.DataFrame, at: str) -> float:
     """Return how much more `input` costs than `recurrent`, see `Findings`.
 
     It is nan where they cannot be compared: without two of the same layers and direction, and where both together cost
-    nothing, so that a ratio would be one of noise.
+    nothing, so that a ratio would be mere noise.
 
     Args:
         table: See `compressions_of`.
@@ -255,7 +255,7 @@ def _facts(record: Record, compression: Compression) -> dict[str, str | float]:
 
 
 def _shared(one: tuple[Array, Array], other: tuple[Array, Array]) -> list[tuple[float, float]]:
-    """Return the heights of two curves at each recorded place of either that both of them reach."""
+    """Interpolate two curves at each recorded position of either that lies within the range of both."""
     (x, _), (other_x, _) = one, other
     low, high = max(x.min(), other_x.min()), min(x.max(), other_x.max())
     places = [place for place in np.unique(np.concatenate([x, other_x])) if low - 1e-9 <= place <= high + 1e-9]

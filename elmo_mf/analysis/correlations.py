@@ -297,20 +297,20 @@ def rank_correlation(x: np.ndarray, y: np.ndarray) -> Interval:
 
 
 def partial_rank_correlation(x: np.ndarray, y: np.ndarray, given: np.ndarray, n: int) -> Interval:
-    """Compute Spearman's partial correlation: that of what linear models of other ranks leave of the ranks.
+    """Compute Spearman's partial correlation: that of the ranks' residuals in linear models of other ranks.
 
-    The interval is that of `rank_correlation` with a value less for each independent variable that is taken out (Fisher
-    1924). `p` is by all permutations of what is left up to eight values (Kennedy 1995), else by Student's t.
+    The interval is that of `rank_correlation` with one value less for each independent variable that is given (Fisher
+    1924). `p` is by all permutations of the residuals up to eight values (Kennedy 1995), else by Student's t.
 
     Args:
         x: Values, (rows,).
         y: Values, (rows,).
-        given: Values of the variables to take out, (rows, variables); constant ones take nothing out.
+        given: Values of the given variables, (rows, variables); constant ones have no effect.
         n: Number of independent rows, which may be fewer than all.
 
     Returns:
         The correlation, its interval over `n` values and `p`, both unknown where they would be over fewer than five;
-        all nan where nothing is left of either.
+        all nan where either has no residuals.
     """
     others = np.column_stack([np.ones(len(x)), *(_ranks(column) for column in given.T)])
     taken = int(np.linalg.matrix_rank(others)) - 1
@@ -353,7 +353,7 @@ def _fisher(x: np.ndarray, y: np.ndarray, variance: Callable[[float], float], n:
     if n < 4 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return Interval(float("nan"), float("nan"), float("nan"), n)
     r = float(np.corrcoef(x, y)[0, 1])
-    if abs(r) > 1 - 1e-12:  # Fisher's interval has no width here
+    if abs(r) > 1 - 1e-12:  # Fisher's interval has zero width here
         return Interval(r, float("nan"), float("nan"), n)
     z = np.arctanh(r)
     error = np.sqrt(variance(r) / (n - 3))

@@ -4,7 +4,7 @@ Methods differ in colour and marker, targets in line style, so that the plot can
 encoders that were trained after factorization, and of dense ones to compare them with, are hollow. A star stands above
 the recommended encoder, and none of the markers is one of the signs of the tables.
 
-A specification reads the points from the data set `points`, and its colours of ink and background from parameters.
+A specification takes the points from the data set `points`, and the colours of text and background from parameters.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from elmo_mf.leaderboard._units import Unit
 from elmo_mf.leaderboard.aggregate import Board
 
 _FIGURE = ("encoder_1_speed_up", "megabytes", "rank")  # keys of the axes of a figure's panels
-_MOST_RANKS = 24  # largest number of ranks that all have a label on the axis; if there are more, powers of two have
-_FEW = 8  # number of scores of which none is taken for an outlier
+_MOST_RANKS = 24  # largest number of ranks that are all labelled on the axis; else powers of two are
+_FEW = 8  # of so few scores, none counts as an outlier
 _FONT = "Liberation Sans, Arial, Helvetica, sans-serif"  # the first is in vl-convert: the same layout on every machine
 _STAR = "M0,-1.3L.29,-.4L1.24,-.4L.47,.15L.76,1.05L0,.5L-.76,1.05L-.47,.15L-1.24,-.4L-.29,-.4Z"
 _PENTAGON = "M0,-1L.95,-.31L.59,.81L-.59,.81L-.95,-.31Z"
@@ -62,7 +62,7 @@ def plots(board: Board, methods: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def figure(board: Board, methods: Sequence[str]) -> dict[str, Any]:
-    """Return the figure of a board: a plot each across speed, megabytes and rank.
+    """Return the figure of a board: plots against speed, megabytes and rank.
 
     Encoders of which only some layers or directions are compressed are left out, unless there are no others.
 
@@ -141,7 +141,7 @@ def _reach(known: Sequence[Point], unit: Unit) -> tuple[float, float] | None:
 
 @dataclass(frozen=True)
 class _Look:
-    """A marker, in the colour of ink if it has none."""
+    """A marker, in the colour of text if it has none of its own."""
 
     name: str
     color: str | None
@@ -255,7 +255,7 @@ def _pareto_front(known: alt.Chart, axis: Axis, unit: Unit) -> alt.Chart:
 
 
 def _best(field: str, less_is_better: bool) -> tuple[str, alt.SortField]:
-    """Return the aggregate that is the best value of a field, and the order from the best one on."""
+    """Return the aggregate for the best value of a field, and the sort order that begins with it."""
     if less_is_better:
         return f"min({field})", alt.SortField(field, "ascending")
     return f"max({field})", alt.SortField(field, "descending")

@@ -1,4 +1,4 @@
-"""What an encoder of one table costs in the other tables of the same ELMo."""
+"""Costs of an encoder of one table in the other tables of the same ELMo."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Elsewhere:
     row: Row | None
 
     def __str__(self) -> str:
-        """Say what it costs there: a share in points, perplexity in percent of dense's, and the verdict."""
+        """Describe the cost there, in points or, for perplexity, in percent of the dense encoder's; and the verdict."""
         title = self.board.first.task.title.partition(":")[0]
         if self.row is None:
             return f"{title}: not run"
@@ -33,7 +33,7 @@ class Elsewhere:
 
 
 def elsewhere(row: Row, board: Board, boards: Sequence[Board]) -> list[Elsewhere]:
-    """Return an encoder in the other tables of the same ELMo that can recommend one, language models first.
+    """Look an encoder up in the other tables of the same ELMo that can recommend one, language models first.
 
     Args:
         row: The encoder.
@@ -57,7 +57,7 @@ def elsewhere(row: Row, board: Board, boards: Sequence[Board]) -> list[Elsewhere
 
 
 def harmless(board: Board, boards: Sequence[Board]) -> Row | None:
-    """Return the smallest encoder that can be taken by a table and all others of the same ELMo; None if none can."""
+    """Return the smallest encoder that can be taken in all tables of the same ELMo; None if there is none."""
     rows = [row for row in board.rows if row.can_be_taken]
     good = [
         row

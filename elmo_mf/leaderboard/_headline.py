@@ -1,4 +1,4 @@
-"""What to take: a sentence for a board, and three with a table for several."""
+"""Headlines: one sentence on a board, or three and a table on several boards."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LEAST_RATIO = 1.05  # 1.0 times smaller is as large
 def in_short(board: Board, boards: Sequence[Board] = ()) -> str:
     """Return what a board recommends, in Markdown.
 
-    The encoder is chosen on validation data, and its numbers are of the test.
+    The encoder is chosen on validation data; its numbers are those of the scored split.
 
     Args:
         board: The board.
@@ -100,7 +100,7 @@ def overview(boards: Sequence[Board]) -> str:
 
 
 def _advice(first: Board, boards: Sequence[Board]) -> str:
-    """Return what to take without a loss in any table of an ELMo, and what is faster, with its costs."""
+    """Advise on an encoder that is non-inferior in all tables of an ELMo, and on a faster one with its costs."""
     fast, safe = recommended(first), harmless(first, boards)
     assert fast is not None
     where = f"{_why(first)}, in *{markdown(first.title)}*"

@@ -46,7 +46,7 @@ class BoardTable(Tabular):
         return table(self.board)
 
     def notes(self) -> list[str]:
-        """Return which encoder to choose and why."""
+        """Return the sentences on which encoder to choose, and why."""
         return [plain(lead(self.board))]
 
 
@@ -96,7 +96,7 @@ class Leaderboard(Mapping[str, BoardTable], Tabular):
         return pd.DataFrame(rows)
 
     def notes(self) -> list[str]:
-        """Return which encoder to choose on each board and why."""
+        """Return the sentences on which encoder to choose on each board, and why."""
         return [f"{board.name}: {plain(in_short(board, self.boards))}" for board in self.boards]
 
 

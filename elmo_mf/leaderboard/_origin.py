@@ -19,8 +19,8 @@ class Origin:
         seconds: Duration of all runs.
         elmos: ELMos.
         data: Data sets.
-        timed: Machines that times are from.
-        scored: Machines that scores are from.
+        timed: Machines on which times were measured.
+        scored: Machines on which scores were computed.
         versions: Versions by package.
     """
 
@@ -61,7 +61,7 @@ class Origin:
         return combined
 
     def timed_on(self) -> str:
-        """Return the machines that times are from, in Markdown."""
+        """Return the machines on which times were measured, in Markdown."""
         return markdown("; ".join(self.timed))
 
     def lines(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The points of a board's plot: what is drawn of each encoder, and the axes across which it can be drawn."""
+"""The points of a board's plot: what is drawn of each encoder, and the axes against which it can be plotted."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def _point(row: Row, unit: Unit) -> Point:
 def _interval(row: Row) -> tuple[float, float]:
     """Return the interval of the difference to the dense encoder, at the height of the score.
 
-    That of a score on its own is far wider, and says nothing about the difference: both were scored on the same
-    examples.
+    The interval of the score itself is far wider and says nothing about the difference, because both encoders were
+    scored on the same examples.
     """
     return row.score - row.difference + row.low, row.score - row.difference + row.high
 

@@ -28,9 +28,9 @@ class Recommendation:
     """Encoder recommended for an aim.
 
     Attributes:
-        aim: What it is best at.
+        aim: Criterion by which it is best.
         row: The encoder. It was chosen on validation data; its numbers are those of the scored split.
-        use: What to type, or to write into a config.
+        use: Command, config or Python code that creates it.
     """
 
     aim: Aim
@@ -41,7 +41,7 @@ class Recommendation:
 def recommendations(board: Board) -> list[Recommendation]:
     """Return an encoder for each aim, of those that are shown not to be inferior to dense.
 
-    Both validation data and the verdict show it. There are none where the board gives no verdicts.
+    Both validation data and the verdict have to show it. A board without verdicts recommends none.
     """
     if not (board.trust.decides and board.trust.recommends):
         return []

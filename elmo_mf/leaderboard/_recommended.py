@@ -1,4 +1,4 @@
-"""Recommended encoders as a file, with which a board's records are not needed."""
+"""File of recommended encoders, which replaces the records of a board."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class RecommendedEncoder(Data):
     """One encoder of a board."""
 
     aim: Aim
-    """What it is best at."""
+    """Criterion by which it is best."""
     encoder: str
     """Name on the board."""
     result: str
-    """What it loses and saves, in words."""
+    """Losses and savings, in words."""
     elsewhere: list[str] = Field(default_factory=list)
-    """What it loses in the other boards of the same ELMo that can recommend one, in words."""
+    """Losses on the other boards of the same ELMo that can recommend an encoder, in words."""
     use: str
-    """What to type, or to write into a config or into Python."""
+    """Command, config or Python code that creates it."""
 
 
 class BoardRecommendations(Data):
@@ -40,7 +40,7 @@ class BoardRecommendations(Data):
     encoders: list[RecommendedEncoder]
     """One for each aim, or none."""
     reason: str | None = None
-    """Why there is none."""
+    """Reason why there is none."""
 
 
 class Recommendations(Data):
@@ -56,7 +56,7 @@ def read_recommendations(path: Path) -> Recommendations:
     """Read a file that `elmo-mf recommend --json` wrote.
 
     Raises:
-        InputError: The file cannot be read, or is no such file.
+        InputError: The file cannot be read, or something else wrote it.
     """
     content = "a file that elmo-mf recommend --json wrote"
     raw = read_bytes(path, "file of recommended encoders", content, most=_MOST_BYTES)

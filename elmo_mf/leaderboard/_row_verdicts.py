@@ -23,8 +23,8 @@ class Trust:
 
     Attributes:
         decides: Whether the board gives verdicts.
-        remark: What its baselines say, for the first line.
-        recommends: Whether the board recommends an encoder where it gives verdicts.
+        remark: Remark on its baselines, for the first line.
+        recommends: Whether a board that gives verdicts also recommends an encoder.
     """
 
     decides: bool
@@ -60,12 +60,12 @@ class BoardScores:
 
 
 def evaluate_rows(rows: pd.DataFrame, runs: pd.DataFrame, scores: BoardScores) -> Trust:
-    """Add intervals, verdicts and the choice of the headline to the rows of a board, by the name of the encoder.
+    """Add intervals, verdicts and the recommended encoder to the rows of a board.
 
     Args:
-        rows: A row per encoder.
+        rows: A row per encoder, with its name as index.
         runs: A row per run.
-        scores: What was scored.
+        scores: Scores of the runs.
     """
     grouped = {str(name): group for name, group in runs.groupby("encoder")}
     known_runs = {str(name): _known(group) for name, group in grouped.items()}
@@ -109,9 +109,9 @@ def _pairs(rows: pd.DataFrame, grouped: dict[str, pd.DataFrame]) -> dict[str, tu
 
 
 def _add_intervals(rows: pd.DataFrame, parts: dict[str, Components | None], prefix: str) -> dict[str, Estimate]:
-    """Add the ends of the 95 % intervals, and return the estimates that there are.
+    """Add the ends of the 95 % intervals, and return the estimates behind them.
 
-    Baselines say nothing of how much encoders vary between seeds, and share their variances among themselves.
+    Variances of baselines are shrunk among themselves: they say nothing about how much encoders vary between seeds.
     """
     known: dict[str, Estimate] = {}
     for is_baseline in (False, True):
@@ -139,16 +139,16 @@ def _add_verdicts(rows: pd.DataFrame, known: dict[str, Estimate], scores: BoardS
 
 
 def as_improvement(one: Estimate, scores: BoardScores) -> Estimate:
-    """Turn an estimate so that more is better; one seed of a model that was trained says nothing of other seeds."""
+    """Orient an estimate so that more is better; one seed of a trained model says nothing about other seeds."""
     if one.parts.seeds == 1 and scores.first.epochs:
         one = estimates([components_of_seeds(np.array([one.mean]))])[0]
     return replace(one, parts=replace(one.parts, mean=scores.sign * one.mean))
 
 
 def _choose(rows: pd.DataFrame, pairs: dict[str, tuple[list[Run], list[Run]]], scores: BoardScores) -> None:
-    """Mark what is not inferior to dense on validation data, and the fastest of those that no verdict rules out.
+    """Mark encoders that are not inferior to dense on validation data, and the fastest one that no verdict rules out.
 
-    The verdicts are on what is scored, so that they only rule out: no score decides between the others.
+    Verdicts are on the scored split, so they may rule encoders out, but no score decides between the remaining ones.
     """
     parts = {name: scores.validation.components(*both) for name, both in pairs.items() if both[0]}
     present = {name: one for name, one in parts.items() if one is not None and rows.at[name, "comparable"]}
@@ -210,7 +210,7 @@ def _not_beaten(
     pairs: dict[str, tuple[list[Run], list[Run]]],
     scores: BoardScores,
 ) -> str:
-    """Say which baselines dense does not beat, with the scores of the seeds that both have.
+    """Name the baselines that dense does not beat, with the scores of the seeds that both have.
 
     Args:
         unbeaten: The baselines.

@@ -1,4 +1,4 @@
-"""Estimates of a board's scores and differences, from the outputs of its runs where these are known."""
+"""Estimates of a board's scores and differences, from the outputs of its runs if they are known."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Scores:
         return components_of_seeds(means) if table is None else self._by_example(table, runs)
 
     def nats(self, runs: Sequence[Run], others: Sequence[Run]) -> Components | None:
-        """Return the components of how much higher the cross-entropy of some runs is than that of others, in nats.
+        """Return the components of the mean difference in cross-entropy between some runs and others, in nats.
 
         Args:
             runs: Runs of different seeds.

@@ -1,10 +1,10 @@
 """Intervals of means over a few seeds, and over examples where these are known.
 
 Three to five seeds are few to estimate a variance from, but a board has many encoders: the variance of each over seeds
-is shrunk towards what most encoders have, by empirical Bayes (Smyth 2004, Linear models and empirical Bayes methods for
-assessing differential expression in microarray experiments). What most have is estimated from the median and the
-quartiles, and an encoder that is far above them keeps its own, as Phipson et al. 2016 (Robust hyperparameter estimation
-protects against hypervariable genes) do it: a few unstable encoders change nothing for the others.
+is shrunk towards a common one, by empirical Bayes (Smyth 2004, Linear models and empirical Bayes methods for assessing
+differential expression in microarray experiments). The common variance is estimated from the median and the quartiles,
+and an encoder far above them keeps its own (Phipson et al. 2016, Robust hyperparameter estimation protects against
+hypervariable genes), so that a few unstable encoders do not affect the others.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from elmo_mf.leaderboard._paired import NAN, Components
 Array = npt.NDArray[np.float64]
 
 ENOUGH = 3
-"""Number of seeds that are enough to leave out the others for their kind of machine."""
+"""Number of seeds on the same kind of machine that suffices to leave out seeds from other kinds."""
 _LEAST_SHARED = 5  # number of variances from which on they are shrunk
 LEVEL = 0.95
 
@@ -71,7 +71,7 @@ class Estimate:
         return quantile(self.freedom, level) * self.error if self.error > 0 else self.error
 
     def below(self, value: float) -> float:
-        """Return the one-sided probability of a mean as low where the truth is `value`; nan where it is unknown."""
+        """Return the one-sided probability of a mean this low if the true mean is `value`; nan where it is unknown."""
         from scipy.special import stdtr
 
         if not self.error > 0:
@@ -112,7 +112,7 @@ def estimates(parts: Sequence[Components]) -> list[Estimate]:
     if known.any():
         shrunk[known], total[known] = moderated(of_seeds[known], freedom[known])
     return [
-        # seeds vary by no less than what the examples alone account for
+        # seeds vary at least as much as the examples alone account for
         Estimate(one, max(variance, one.of_both), degrees, max(one.units - 1, 0))
         for one, variance, degrees in zip(parts, shrunk.tolist(), total.tolist(), strict=True)
     ]
@@ -136,7 +136,7 @@ def moderated(variances: Array, freedom: Array) -> tuple[Array, Array]:
     typical = float(np.median(freedom[varied]))
     prior = _prior_freedom(float(np.subtract(*np.quantile(np.log(variances[varied]), [0.75, 0.25]))), typical)
     common = float(np.median(variances[varied])) / _quantile_of_ratio(typical, prior, 0.5)
-    # how probable variances as large are, against how many there are
+    # probability of variances this large, compared with their number
     tail = fdtrc(freedom, min(prior, _LARGE), variances / common)
     order = np.argsort(variances, kind="stable")
     shares = (len(variances) - np.arange(len(variances)) - 0.5) / len(variances)
@@ -148,7 +148,7 @@ def moderated(variances: Array, freedom: Array) -> tuple[Array, Array]:
     return (added * common + freedom * variances) / (added + freedom), added + freedom
 
 
-_LARGE = 1e6  # degrees of freedom that are as good as infinite
+_LARGE = 1e6  # degrees of freedom that count as infinite
 
 
 def _prior_freedom(spread: float, freedom: float) -> float:

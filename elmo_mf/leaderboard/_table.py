@@ -39,7 +39,7 @@ class Column:
 def table(
     board: Board, escaped: Callable[[str], str] = str, best: str = "{}", *, every_column: bool = False
 ) -> pd.DataFrame:
-    """Return the table as text; the first column is the encoder, and with it there are eight at most.
+    """Return the table as text; the first column is the encoder, one of at most eight.
 
     Args:
         board: The board.

@@ -46,7 +46,7 @@ class Unit:
 
     @property
     def plural(self) -> str:
-        """What differences are counted in."""
+        """Plural of the unit of differences, such as `points`."""
         return self.name if self.is_share else f"units of {self.name}"
 
     def amount(self, value: float) -> str:

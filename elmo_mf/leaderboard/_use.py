@@ -19,7 +19,7 @@ _LANGUAGE_MODEL = "wikitext2-bilm"  # the task of an ELMo's own loss
 def use_of(row: Row, board: Board) -> str:
     """Return the command, config or Python code that creates the encoder; empty for a baseline or the dense encoder.
 
-    What follows a command or a call is a comment behind it, so that the whole can be pasted.
+    Remarks follow a command or call as a comment, so that all of it can be pasted.
     """
     command, settings = _command(row, board), []
     if row.identity.tuning is not None:
@@ -61,7 +61,7 @@ def _compress(compression: Compression, task_gradients: bool, dtype: StoredType,
 
 
 def _files(compression: Compression) -> Iterator[tuple[str, Any]]:
-    """Yield names for files of which a record has the hashes alone."""
+    """Yield names for files of which a record has only the hashes."""
     for field, name in (("calibration", _TEXT), ("gradients", _GRADIENTS)):
         if _HASH.fullmatch(getattr(compression, field) or ""):
             yield field, name

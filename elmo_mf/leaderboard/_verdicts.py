@@ -1,10 +1,10 @@
 """Verdicts on encoders: better than the dense one, equivalent within a margin, worse, or undecided.
 
 An encoder is `equivalent` where it is not worse than dense by the margin or more (non-inferiority), `better` where it
-is better than dense, and `worse` where it is worse than dense by what may be the margin or more. All verdicts of a
-table hold together with 95 % confidence, step by step as by Holm (1979, A simple sequentially rejective multiple test
-procedure): intervals are as wide as is needed for all encoders together; those whose interval contains neither zero nor
-the margin are settled, and the intervals of the others are as wide as is needed for these alone, until none is settled.
+is better than dense, and `worse` where it is worse than dense, possibly by the margin or more. All verdicts of a table
+hold jointly with 95 % confidence, by the step-down procedure of Holm (1979, A simple sequentially rejective multiple
+test procedure): intervals are first widened for all encoders; those whose interval contains neither zero nor the margin
+are settled, and the intervals of the others are widened for these alone, until no more are settled.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from elmo_mf.leaderboard._statistics import LEVEL, Estimate
 VerdictName = Literal["better", "equivalent", "worse", "undecided"]
 NOT_INFERIOR: tuple[VerdictName, ...] = ("better", "equivalent")
 """Verdicts on encoders that are not worse than dense by the margin or more."""
-_MOST_SEEDS, _MOST_TIMES = 50, 20  # what can be asked for to decide
+_MOST_SEEDS, _MOST_TIMES = 50, 20  # largest samples that `needs` asks for
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What can be said of an encoder against dense.
+    """Verdict on an encoder in comparison with dense.
 
     Attributes:
         name: The verdict.
-        needs: What it would take to decide; empty where it is decided.
+        needs: The sample that would decide an undecided one; else empty.
     """
 
     name: VerdictName
@@ -52,7 +52,7 @@ def verdicts(improvements: Sequence[Estimate], margin: float) -> list[Verdict]:
 
 
 def level_together(improvements: Sequence[Estimate], margin: float) -> float:
-    """Return the level of intervals with which all verdicts of a table hold together at `LEVEL`.
+    """Return the level of each interval at which all verdicts of a table hold jointly at `LEVEL`.
 
     Args:
         improvements: How much better than dense each encoder is, in the unit of the margin.
@@ -126,7 +126,7 @@ def needs(improvement: Estimate, margin: float, level: float) -> str:
 
 
 def _planned(improvement: Estimate, seeds: int, times: float) -> Estimate:
-    """Return the estimate that is expected with other numbers of seeds and test examples."""
+    """Return the estimate to expect with other numbers of seeds and test examples."""
     parts = improvement.parts
     of_seeds = max(improvement.of_seeds - parts.of_both, 0.0) + parts.of_both / times
     return Estimate(

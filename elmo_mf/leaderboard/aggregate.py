@@ -89,7 +89,7 @@ class Row:
         comparable: Whether it is compressed and its dense encoder was fine-tuned likewise.
         verdict: Whether it is better than dense, equivalent, worse, or undecided; empty where the board does not say,
             and where it is `mixed`.
-        needs: What it would take to decide an undecided one.
+        needs: The sample that would decide an undecided one.
         validation_gain: How much better than dense it is on validation data; nan where it is not compared.
         validation_change: Largest absolute value in the 95 % interval of this difference.
         not_inferior: Whether it is not worse than dense by the margin on validation data.
@@ -147,12 +147,12 @@ class Row:
 
     @property
     def compression(self) -> Compression | None:
-        """How the encoder is compressed; None for a dense one."""
+        """Compression of the encoder; None for a dense one."""
         return self.identity.compression
 
     @property
     def can_be_taken(self) -> bool:
-        """Whether neither validation data nor the verdict leave open that it is worse by the margin."""
+        """Whether both validation data and the verdict exclude that it is worse by the margin."""
         return self.comparable and self.not_inferior and self.verdict in NOT_INFERIOR
 
     @property
@@ -218,7 +218,7 @@ class Board:
 
     @property
     def scoring(self) -> Scoring:
-        """How the task is scored."""
+        """Scoring of the task."""
         return self.first.run.scoring
 
     @property
@@ -271,10 +271,10 @@ def boards(records: Sequence[Record], outputs: ReadOutputs = lambda _: None, mar
     """Build the boards of some records; each record is read once.
 
     Boards with a recommended encoder come first, and those without verdicts last; among equals, those of ELMo's tasks.
-    Of one task, those of the ELMo with most records come first.
+    Within a task, those of the ELMo with the most records come first.
 
-    Baselines that have no views are trained. Boards of the other views of the same task show them too, and the view
-    `retrained` has no board of its own where it has nothing else. Baselines without an ELMo are on the boards of all.
+    Baselines without views are trained. The boards of a task's other views show them too, and the view `retrained` has
+    no board of its own if it consists of them alone. Baselines without an ELMo are on the boards of every ELMo.
 
     Args:
         records: The records.
@@ -468,7 +468,7 @@ def _marked(rows: pd.DataFrame, first: Record) -> pd.DataFrame:
 
 
 def _split_speed_ups(rows: pd.DataFrame) -> None:
-    """Make a language model's speed-ups, which are recorded against `torch.nn.LSTM`, those over the dense one here."""
+    """Convert a language model's speed-ups, recorded relative to `torch.nn.LSTM`, to those over its dense encoder."""
     dense = rows[~rows["compressed"] & ~rows["is_baseline"] & ~rows["fine_tuned"]]
     for part in PARTS:
         for batch in BATCHES:

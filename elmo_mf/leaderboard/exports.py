@@ -1,4 +1,4 @@
-"""A board for other programs: CSV, Parquet, LaTeX and JSON, each one file with all tasks."""
+"""Boards for other programs, as CSV, Parquet, LaTeX or JSON: one file with all tasks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from elmo_mf.records.base_model import Data
 
 
 class Marks(Data):
-    """What an encoder is marked with."""
+    """Marks of an encoder."""
 
     compressed: bool
     """Whether it is compressed, by a method or by its precision."""
@@ -75,15 +75,15 @@ class Numbers(Data):
     high: float | None
     """Upper end of the difference's 95 % interval."""
     nats: float | None
-    """How much higher the cross-entropy is than the dense encoder's, in nats an example."""
+    """Mean difference in cross-entropy to the dense encoder, in nats per example; positive if it is higher."""
     nats_low: float | None
     """Lower end of its 95 % interval."""
     nats_high: float | None
     """Upper end of its 95 % interval."""
     validation_gain: float | None
-    """How much better than dense it is on validation data."""
+    """Improvement over dense on validation data."""
     ratio: float | None
-    """How many times smaller the LSTMs are than the dense ones."""
+    """Parameters of the dense LSTMs divided by those of these."""
     megabytes: float | None
     """Megabytes of the whole encoder, stored in its precision."""
     activation_error: float | None
@@ -99,15 +99,15 @@ class ExportedRow(Data):
     encoder: str
     """Name on the board."""
     compression: Compression | None
-    """How it is compressed, files by their SHA-256; null for the dense encoder."""
+    """Its compression, with the SHA-256 of files in place of paths; null for the dense encoder."""
     use: str
     """The command, config or Python code that creates the encoder; empty for a baseline or the dense encoder."""
     marks: Marks
-    """What it is marked with."""
+    """Its marks."""
     verdict: Literal["better", "equivalent", "worse", "undecided"] | None
     """Whether it is better than dense, equivalent within the margin, worse, or undecided; null where none is given."""
     needs: str
-    """What it would take to decide."""
+    """The sample that would decide an undecided verdict; else empty."""
     counts: Counts
     """Its integers."""
     numbers: Numbers
@@ -126,13 +126,13 @@ class ExportedBoard(Data):
     metric: str
     """The primary metric, which is the score."""
     better: Literal["higher", "lower"]
-    """Which scores are better."""
+    """Whether higher or lower scores are better."""
     split: str
     """The split that is scored."""
     margin: float
     """Largest loss treated as negligible, in points or in the unit of the metric."""
     remark: str
-    """What the baselines say of the table."""
+    """Remark on the baselines, which decide whether the table gives verdicts."""
     chance: float
     """The score of a model that knows nothing."""
     setting: str

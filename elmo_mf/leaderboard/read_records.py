@@ -53,7 +53,7 @@ def _without_records(folder: Path) -> InputError:
 
 
 def outputs_of(folder: Path) -> Callable[[Record], Outputs | None]:
-    """Return a function that reads outputs of records in a folder, with a warning where a file is not theirs."""
+    """Return a function that reads outputs of records in a folder, and warns of a file of another record."""
     store = RecordStore(folder)
 
     def read(record: Record) -> Outputs | None:

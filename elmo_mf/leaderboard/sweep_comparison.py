@@ -36,9 +36,9 @@ class ComparedEncoder:
         low: Lower end of the difference's 95 % interval; nan with one seed.
         high: Upper end of the difference's 95 % interval; nan with one seed.
         same: Whether all scores are the same.
-        verdict: What can be said of the second against the first, see `elmo_mf.leaderboard._verdicts`.
+        verdict: Verdict on the second in comparison with the first, see `elmo_mf.leaderboard._verdicts`.
         mixed: Whether any seed was scored on different kinds of machine.
-        timed_apart: Whether times are from several machines.
+        timed_apart: Whether times were measured on several machines.
         speed: How many times as fast the second sweep's encoder is.
         size: How many times as large it is.
     """
@@ -174,7 +174,7 @@ def _scores(board: Board) -> pd.Series:
 
 
 def _machines(board: Board) -> dict[tuple[str, int], tuple[str, str]]:
-    """Return the machines that scores and times are from, by the encoder's key and the seed."""
+    """Return the machines that scored and timed each run, by the encoder's key and the seed."""
     return {
         (key, seed): (machine_kind(record.machine), machine_text(record.timing.machine))
         for key, seed, record in zip(board.keys, board.seeds, board.records, strict=True)

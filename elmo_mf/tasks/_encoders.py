@@ -106,7 +106,7 @@ def _products(run: Run) -> Precision:
 def measured_encoder(
     spec: SweepSpec, run: Run, bilm: Bilm, report: EncoderReport, error: ActivationError | None, latency: Latency
 ) -> MeasuredEncoder:
-    """Combine what was measured of an encoder.
+    """Combine the measurements of an encoder.
 
     Args:
         spec: The sweep.

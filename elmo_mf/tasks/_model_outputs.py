@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _PROBABILITIES = ("class_probabilities", "label_probs", "probs")  # what AllenNLP's classifiers call them
 _LEAST = 1e-12
-_COLLAPSED = 0.98  # share of the prior's loss that a model must get below
+_COLLAPSED = 0.98  # share of the prior's loss; a loss above it counts as collapsed
 
 
 class Scored(NamedTuple):

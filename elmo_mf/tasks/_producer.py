@@ -64,7 +64,7 @@ class Producer:
         measure: Executes a run.
         versions: Returns the versions for a task, an encoder and a view, except those of the dense encoder and the data
             format. A part that got a version after runs with it had been recorded is left out while that is 1, see
-            `unless_first`. What dense runs have too has a name in `elmo_mf.records.identity`.
+            `unless_first`. Versions that dense runs have too are named in `elmo_mf.records.identity`.
         time: Measures only the times of a run; None for runs without times.
     """
 

@@ -21,7 +21,7 @@ LENGTHS = (2, 3, 5, 8, 12, 20)
 """Numbers of words of an answer that are tried."""
 _WORDS = re.compile(r"\w+|[^\w\s]")
 _ENDS = ".!?"
-_REACH = 10  # words on either side to which a word of the question counts, by one over their distance
+_REACH = 10  # words on either side for which a word of the question counts, by one over the distance
 _TRAINED_ON = 2000  # questions
 
 Rarity = dict[str, float]

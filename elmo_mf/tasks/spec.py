@@ -139,9 +139,9 @@ class SweepSpec(BaseModel):
     views: Annotated[
         tuple[View, ...], BeforeValidator(_listed), AfterValidator(_not_empty), AfterValidator(_each_once)
     ] = ("retrained",)
-    """How compressed ELMos meet the tasks' models, see `elmo_mf.records.identity.View`."""
+    """How compressed ELMos are combined with the tasks' models, see `elmo_mf.records.identity.View`."""
     baselines: Annotated[tuple[Baseline, ...], BeforeValidator(_listed), AfterValidator(_each_once)] = ()
-    """What takes an ELMo's place for comparison, see `elmo_mf.records.identity.Baseline`."""
+    """Baselines in place of an ELMo, for comparison; see `elmo_mf.records.identity.Baseline`."""
     smaller: _Path | None = None
     """Folder of the ELMo of the baseline `smaller`, such as `elmo-mf pretrain` writes."""
     precisions: Annotated[tuple[Precision, ...], BeforeValidator(_listed), AfterValidator(_each_once)] = ()

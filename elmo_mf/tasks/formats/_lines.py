@@ -10,7 +10,7 @@ from elmo_mf.errors import InputError
 from elmo_mf.io import TextLines
 from elmo_mf.tasks.formats._data_format import Contents, DataFormat, Example
 
-_NO_MAJORITY = "-"  # label of SNLI's pairs whose annotators disagree
+_NO_MAJORITY = "-"  # label of SNLI's pairs on which annotators disagree
 
 
 class LineFormat(DataFormat):

@@ -28,8 +28,8 @@ class LabelledText(NamedTuple):
 class LabelledTexts(DataFormat):
     """A table with a column of texts and one of labels, for the classification of texts.
 
-    Whether it is in JSON lines, CSV, tab-separated or Parquet is seen from the content. Other columns are ignored.
-    AllenNLP's `text_classification_json` reads JSON lines, as which all others are written anew.
+    Its content shows whether it is JSON lines, CSV, tab-separated or Parquet. Other columns are ignored. AllenNLP's
+    `text_classification_json` reads JSON lines, so that all others are rewritten as these.
 
     Attributes:
         text: Name of the column of texts. Defaults to `text`.

@@ -68,7 +68,7 @@ def features(kind: Probed, data: ProbeData, vectors: Vectors) -> Array:
         vectors: Yields the vectors of each sentence's words, (words, numbers).
 
     Returns:
-        (examples, features): numbers are 2, 4 or 1 times those of a word's vector.
+        (examples, features), with 2, 4 or 1 times as many features as a word's vector has numbers, respectively.
     """
     by_sentence = vectors(data.sentences)
     if kind == "word":
