@@ -77,14 +77,14 @@ NOTES = """## How to read it
   (Smyth 2004; Phipson et al. 2016). In figures, the dotted line is the dense encoder, and a bar is the interval of the
   difference to it.
 - **verdict**: *equivalent* is not worse than dense by the margin or more, *better* is better than dense, *worse* is
-  worse than dense by what may be the margin or more; *undecided* says what it would take to decide. All verdicts of a
-  table hold simultaneously with 95 % confidence (step by step, after Holm 1979), so that a verdict requires more than
-  the interval in its row. A table gives no verdicts if its dense encoder does not beat every baseline, or if it is not
+  worse than dense, possibly by the margin or more; *undecided* says what would decide it. All verdicts of a table hold
+  simultaneously with 95 % confidence (step-down procedure of Holm 1979), so that a verdict requires more than the
+  interval in its row. A table gives no verdicts if its dense encoder does not beat every baseline, or if it is not
   better than an encoder of shuffled weights by ten half widths; a table without baselines gives no recommendation.
 - **What is recommended** is better than or equivalent to dense on *validation* data, and by its verdict in the table,
   both corrected for all encoders of the table; no score decides between several. **★** marks the fastest of them (by
-  its times at batch 1 and 32), in tables and in figures. With it is said what it costs in the other tables of the same
-  ELMo that give verdicts and have baselines, perplexity in percent of dense's. The encoder to take first is the
+  its times at batch 1 and 32), in tables and in figures. Its costs in the other tables of the same ELMo that give
+  verdicts and have baselines stand next to it, for perplexity in percent of dense's. The encoder to take first is the
   smallest that could be recommended in all of these tables. In `elmo-mf recommend`, *safe* is the encoder whose score
   is shown to change least, by the larger end of its interval on validation data.
 - **◆** marks the Pareto front, on which no encoder is as good with fewer multiply-adds; the lines of the figures are
