@@ -12,6 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Annotated, Any
 from urllib.parse import urljoin, urlsplit
@@ -23,21 +24,41 @@ from elmo_mf.fetch._catalogue import Source
 from elmo_mf.io import open_regular, read_bytes, write_text
 from elmo_mf.provenance import file_hash
 
-MOST_BYTES = 4_000_000_000
-_ATTEMPTS = 5
 _REDIRECTS = 10
-_CHUNK = 1 << 14  # bytes; the most that is lost when a connection breaks
-TIMEOUT = (10.0, 30.0)  # seconds to connect, and between two chunks
-PAUSE = 1.0  # seconds between two attempts
 _MOST_STATE = 10_000  # bytes
-STATE_BYTES = 1 << 25  # bytes between saved states; the most that is lost when the process is killed
 
 ProgressCallback = Callable[[int, int | None], None]
 """Called with the number of bytes that have been downloaded, and the total if it is known."""
 
 
+@dataclass(frozen=True)
+class DownloadSettings:
+    """Patience with servers, and limits of what they send.
+
+    Attributes:
+        attempts: Number of attempts. Defaults to 5.
+        pause: Seconds between two attempts. Defaults to 1.
+        timeout: Seconds to connect, and between two chunks. Defaults to 10 and 30.
+        chunk: Bytes that are read at once, the most that is lost when a connection breaks. Defaults to 16 KiB.
+        state_bytes: Bytes between saved states, the most that is lost when the process is killed. Defaults to 32 MiB.
+        most_bytes: Largest size of a file whose size is not published, in bytes. Defaults to 4 GB.
+    """
+
+    attempts: int = 5
+    pause: float = 1.0
+    timeout: tuple[float, float] = (10.0, 30.0)
+    chunk: int = 1 << 14
+    state_bytes: int = 1 << 25
+    most_bytes: int = 4_000_000_000
+
+
 def download(
-    source: Source, folder: Path, mirror: str | None, sha256: str | None, advance: ProgressCallback = lambda *_: None
+    source: Source,
+    folder: Path,
+    mirror: str | None,
+    sha256: str | None,
+    settings: DownloadSettings,
+    advance: ProgressCallback,
 ) -> Path:
     """Download a file and verify it.
 
@@ -46,6 +67,7 @@ def download(
         folder: Folder for the download.
         mirror: URL or folder to download from, instead of the source's own URL.
         sha256: Expected SHA-256 of the content, None if unknown.
+        settings: Patience and limits.
         advance: Called as bytes arrive.
 
     Returns:
@@ -64,7 +86,7 @@ def download(
         if not _is_safe(where, where):
             place = source.name if mirror is None else "mirror"
             raise InputError(place, f"found {where.split('://')[0]}://, expected https or a folder")
-        _Remote(where, folder / f"{source.name}.part", sha256, source.size, advance).fetch(path)
+        _Remote(where, folder / f"{source.name}.part", sha256, source.size, settings, advance).fetch(path)
     else:
         _copy(Path(where), path, advance)
     _check(path, where, sha256, source.size)
@@ -105,9 +127,16 @@ class _Remote:
     """A file at a URL, downloaded into a partial file that is kept and resumed when the connection breaks."""
 
     def __init__(
-        self, url: str, partial: Path, sha256: str | None, size: int | None, advance: ProgressCallback
+        self,
+        url: str,
+        partial: Path,
+        sha256: str | None,
+        size: int | None,
+        settings: DownloadSettings,
+        advance: ProgressCallback,
     ) -> None:
-        self.url, self.partial, self.sha256, self.size, self.advance = url, partial, sha256, size, advance
+        self.url, self.partial, self.sha256, self.size = url, partial, sha256, size
+        self.settings, self.advance = settings, advance
         self.state_file = partial.with_name(f"{partial.name}.json")
         self._digest = hashlib.sha256()
 
@@ -115,9 +144,9 @@ class _Remote:
         import requests
 
         problem: Exception | None = None
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(self.settings.attempts):
             if attempt:
-                time.sleep(PAUSE)
+                time.sleep(self.settings.pause)
             try:
                 self._resume()
                 break
@@ -129,7 +158,7 @@ class _Remote:
         else:
             raise InputError(
                 self.url,
-                f"{_ATTEMPTS} attempts failed ({one_line(problem)}); the same command resumes the "
+                f"{self.settings.attempts} attempts failed ({one_line(problem)}); the same command resumes the "
                 "download, and elmo-mf fetch --mirror downloads from another URL or folder",
             )
         self.partial.replace(path)
@@ -142,7 +171,7 @@ class _Remote:
         headers = {"Accept-Encoding": "identity"}
         if start:
             headers |= {"Range": f"bytes={start}-"} | ({"If-Range": state.version} if state else {})
-        with _answer(self.url, headers) as answer:
+        with _answer(self.url, headers, self.settings.timeout) as answer:
             sent = answer.headers.get("Content-Range", "")
             if answer.status_code == 416 and (sent == f"bytes */{start}" or (self.sha256 and not sent)):
                 return  # the file is complete, or the hash will show that it is not
@@ -187,7 +216,7 @@ class _Remote:
 
         length = answer.headers.get("Content-Length", "")
         total = start + int(length) if length.isascii() and length.isdigit() and len(length) < 20 else None
-        most = self.size or MOST_BYTES
+        most = self.size or self.settings.most_bytes
         if (total or 0) > most or (self.size and total not in (None, self.size)):
             raise InputError(self.url, f"found {total:,} bytes, expected {'' if self.size else 'at most '}{most:,}")
         if not start:
@@ -196,14 +225,14 @@ class _Remote:
         saved, size = start, start
         with open(self.partial, "ab" if start else "wb") as file:
             try:
-                for chunk in answer.iter_content(_CHUNK):
+                for chunk in answer.iter_content(self.settings.chunk):
                     file.write(chunk)
                     self._digest.update(chunk)
                     size += len(chunk)
                     self.advance(size, total)
                     if size > most:
                         raise InputError(self.url, f"found more bytes, expected at most {most:,}")
-                    if size - saved >= STATE_BYTES:
+                    if size - saved >= self.settings.state_bytes:
                         self._save_state(file, saved := size)
             finally:
                 self._save_state(file, size)
@@ -238,13 +267,13 @@ def _hash_of_start(path: Path, size: int) -> Any:
     return digest
 
 
-def _answer(url: str, headers: dict[str, str]) -> Any:
+def _answer(url: str, headers: dict[str, str], timeout: tuple[float, float]) -> Any:
     """Send a request and follow redirects, each of which must be safe."""
     import requests
 
     first = url
     for _ in range(_REDIRECTS):
-        answer = requests.get(url, headers=headers, stream=True, timeout=TIMEOUT, allow_redirects=False)
+        answer = requests.get(url, headers=headers, stream=True, timeout=timeout, allow_redirects=False)
         if not answer.is_redirect:
             return answer
         answer.close()

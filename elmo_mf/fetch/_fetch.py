@@ -12,11 +12,12 @@ from pydantic import StringConstraints, TypeAdapter, ValidationError
 
 from elmo_mf.errors import InputError
 from elmo_mf.fetch._catalogue import Source
-from elmo_mf.fetch._download import ProgressCallback, download
+from elmo_mf.fetch._download import DownloadSettings, ProgressCallback, download
 from elmo_mf.io import OutputError, atomic_files, exclusive, output_errors, read_json, recover, write_json
 from elmo_mf.io.zip_archive import extract
 from elmo_mf.provenance import file_hash
 
+_SETTINGS = DownloadSettings()
 LOCK = "fetch.lock"
 """Name of the file with the hashes, in the folder of the fetched files."""
 _MOST_LOCK = 1_000_000  # bytes
@@ -59,6 +60,7 @@ def fetch(
     mirror: str | None = None,
     advance: Callable[[Source], ProgressCallback] = lambda _: lambda *_: None,
     trusted: Callable[[Source], None] = lambda _: None,
+    settings: DownloadSettings = _SETTINGS,
 ) -> list[Path]:
     """Fetch files into a folder, where they appear together; complete files are kept.
 
@@ -69,6 +71,7 @@ def fetch(
         mirror: URL or folder that has the downloads under their own names.
         advance: Called with a source; returns the callback for the progress of its download.
         trusted: Called with each source that has no hash to verify the download with.
+        settings: Patience with servers, and limits of what they send.
 
     Returns:
         The new files.
@@ -86,7 +89,9 @@ def fetch(
         work = folder / ".fetch"
         work.mkdir(exist_ok=True)
         downloads = {
-            source: download(source, work, mirror, source.sha256 or lock.hashes.get(source.url), advance(source))
+            source: download(
+                source, work, mirror, source.sha256 or lock.hashes.get(source.url), settings, advance(source)
+            )
             for source in missing
         }
         try:

@@ -8,14 +8,16 @@ import json
 import random
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from elmo_mf.errors import InputError
-from elmo_mf.fetch import Source, fetch
-from elmo_mf.fetch import _download as downloads
-from elmo_mf.fetch._catalogue import DATA, WEIGHTS
+from elmo_mf.fetch import CATALOGUES, DownloadSettings, Source
+from elmo_mf.fetch import fetch as fetch_patiently
+from elmo_mf.fetch._download import _is_safe
 from elmo_mf.io import OutputError, exclusive
 from elmo_mf.tasks import load_task
 from tests.fetch.server import Server, serving
@@ -23,11 +25,8 @@ from tests.fuzz import mutated_bytes
 from tests.io.test_zip_archive import zip_of
 
 CONTENT = bytes(range(256)) * 4000
-
-
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads, "PAUSE", 0.01)
+HASTY = DownloadSettings(pause=0.01)
+fetch = partial(fetch_patiently, settings=HASTY)
 
 
 @pytest.fixture
@@ -60,19 +59,17 @@ def test_a_download(server: Server, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "trouble", [["cut"], ["stall"], ["cut", "stall", "cut"], ["cut", "error", "cut"], ["cut", "no-range"]]
 )
-def test_broken_connections(
-    trouble: list[str], server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_broken_connections(trouble: list[str], server: Server, tmp_path: Path) -> None:
     """Received bytes are not requested again, unless the server does not support ranges."""
-    if "stall" in trouble:  # elsewhere a slow machine must not be taken for a slow server
-        monkeypatch.setattr(downloads, "TIMEOUT", (2.0, 0.5))
+    # elsewhere a slow machine must not be taken for a slow server
+    settings = replace(HASTY, timeout=(2.0, 0.5)) if "stall" in trouble else HASTY
     server.trouble = list(trouble)
-    fetch((_source(server),), tmp_path, _nothing)
+    fetch((_source(server),), tmp_path, _nothing, settings=settings)
     assert (tmp_path / "file.bin").read_bytes() == CONTENT
     asked = int(str(server.ranges[1])[6:-1])
-    assert len(CONTENT) // 2 - downloads._CHUNK < asked <= len(CONTENT) // 2
+    assert len(CONTENT) // 2 - HASTY.chunk < asked <= len(CONTENT) // 2
     again = ("no-range" in trouble) * len(CONTENT) // 2
-    assert 0 <= server.sent - len(CONTENT) - again < len(trouble) * downloads._CHUNK
+    assert 0 <= server.sent - len(CONTENT) - again < len(trouble) * HASTY.chunk
 
 
 def test_the_next_call_goes_on(server: Server, tmp_path: Path) -> None:
@@ -83,7 +80,7 @@ def test_the_next_call_goes_on(server: Server, tmp_path: Path) -> None:
     assert _left(tmp_path) == {".fetch/big.bin.part"}
     fetch((_source(server),), tmp_path, _nothing)
     assert (tmp_path / "file.bin").read_bytes() == CONTENT
-    assert 0 <= server.sent - len(CONTENT) < 6 * downloads._CHUNK
+    assert 0 <= server.sent - len(CONTENT) < 6 * HASTY.chunk
     assert _left(tmp_path) == {"file.bin", "fetch.lock"}
 
 
@@ -169,7 +166,7 @@ def test_redirects(server: Server, tmp_path: Path) -> None:
     server.trouble = [again] * 20
     with pytest.raises(InputError, match="10 redirects"):
         fetch((_source(server),), tmp_path / "b", _nothing)
-    assert not downloads._is_safe(again, "https://example.org/big.bin")
+    assert not _is_safe(again, "https://example.org/big.bin")
 
 
 def test_a_status_without_a_file(server: Server, tmp_path: Path) -> None:
@@ -195,7 +192,7 @@ def test_an_unknown_file_is_resumed_by_its_etag(server: Server, tmp_path: Path) 
     server.etag, server.trouble = '"a"', ["cut"]
     fetch((_source(server, known=False),), tmp_path, _nothing)
     assert (tmp_path / "file.bin").read_bytes() == CONTENT and server.ranges[1] is not None
-    assert server.sent - len(CONTENT) < 2 * downloads._CHUNK and _left(tmp_path) == {"file.bin", "fetch.lock"}
+    assert server.sent - len(CONTENT) < 2 * HASTY.chunk and _left(tmp_path) == {"file.bin", "fetch.lock"}
 
 
 @pytest.mark.parametrize("start", [0, 100_000])
@@ -211,11 +208,8 @@ def test_zeros_in_an_unknown_part_are_fetched_again(start: int, server: Server, 
     assert (tmp_path / "file.bin").read_bytes() == CONTENT
 
 
-def test_the_saved_start_of_a_part_without_known_hash_is_kept(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_saved_start_of_a_part_without_known_hash_is_kept(server: Server, tmp_path: Path) -> None:
     """Bytes after the last saved state of a killed process are downloaded again."""
-    monkeypatch.setattr(downloads, "STATE_BYTES", 1 << 16)
     server.etag, server.trouble = '"a"', ["cut"] * 5
     with pytest.raises(InputError, match="5 attempts failed"):
         fetch((_source(server, known=False),), tmp_path, _nothing)
@@ -225,6 +219,19 @@ def test_the_saved_start_of_a_part_without_known_hash_is_kept(
     fetch((_source(server, known=False),), tmp_path, _nothing)
     assert (tmp_path / "file.bin").read_bytes() == CONTENT
     assert int(str(server.ranges[asked])[6:-1]) > len(CONTENT) // 2
+
+
+def test_the_state_is_saved_during_a_download(server: Server, tmp_path: Path) -> None:
+    """So that a killed process loses only what came after it."""
+    server.etag = '"a"'
+    lost: list[int] = []
+
+    def advance(there: int, _: int | None) -> None:
+        lost.append(there - json.loads((tmp_path / ".fetch" / "big.bin.part.json").read_text())["size"])
+
+    settings = replace(HASTY, state_bytes=1 << 16)
+    fetch((_source(server, known=False),), tmp_path, _nothing, advance=lambda _: advance, settings=settings)
+    assert len(lost) > 20 and max(lost) < settings.state_bytes + settings.chunk
 
 
 @pytest.mark.slow
@@ -338,10 +345,9 @@ def test_all_files_appear_or_none(server: Server, tmp_path: Path) -> None:
     assert _left(tmp_path) == set()
 
 
-def test_too_large(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads, "MOST_BYTES", 1000)
+def test_too_large(server: Server, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="found 1,024,000 bytes"):
-        fetch((_source(server),), tmp_path, _nothing)
+        fetch((_source(server),), tmp_path, _nothing, settings=replace(HASTY, most_bytes=1000))
 
 
 def test_mirrors(server: Server, tmp_path: Path) -> None:
@@ -379,11 +385,11 @@ def test_mutated_archives(compression: int, tmp_path: Path) -> None:
 
 
 def test_the_catalogue_is_what_the_tasks_read() -> None:
-    for name, sources in DATA.items():
+    for name, sources in CATALOGUES["data"].items():
         files = {file for source in sources for file in source.files.values()}
         assert files == set(load_task(name).files.values())
         assert all(source.sha256 and source.url.startswith("https://") for source in sources)
-    for options, weights in WEIGHTS.values():
+    for options, weights in CATALOGUES["weights"].values():
         assert options.name.endswith("_options.json") and weights.name.endswith("_weights.hdf5")
 
 
@@ -398,7 +404,8 @@ def test_the_command(
 
     monkeypatch.chdir(tmp_path)
     options, weights = elmo_files()
-    files = dict(zip((source.name for source in WEIGHTS["small"]), (options, weights), strict=True))
+    entries = CATALOGUES["weights"]
+    files = dict(zip((source.name for source in entries["small"]), (options, weights), strict=True))
     with serving({name: path.read_bytes() for name, path in files.items()}) as server:
         assert main(["fetch", "weights", "small", "--mirror", server.address]) == 0
         captured = capsys.readouterr()
@@ -407,10 +414,13 @@ def test_the_command(
         assert main(["fetch", "weights", "small", "--mirror", server.address]) == 0
         assert capsys.readouterr() == ("weights/small: all files are present\n", "")
         lock = json.loads((tmp_path / "weights" / "small" / "fetch.lock").read_text())
-        assert lock[WEIGHTS["small"][1].url] == lock["weights.hdf5"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+        assert lock[entries["small"][1].url] == lock["weights.hdf5"] == hashlib.sha256(weights.read_bytes()).hexdigest()
 
-        name = WEIGHTS["medium"][1].name
-        server.files |= {WEIGHTS["medium"][0].name: options.read_bytes(), name: weights.read_bytes()[:2000]}
+        name = entries["medium"][1].name
+        server.files |= {
+            entries["medium"][0].name: options.read_bytes(),
+            name: weights.read_bytes()[:2000],
+        }
         assert main(["fetch", "weights", "medium", "--mirror", server.address]) == 2
         assert "truncated or not HDF5" in capsys.readouterr().err
         assert _left(tmp_path / "weights" / "medium") == set()
