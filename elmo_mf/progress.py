@@ -73,3 +73,8 @@ def reported_to(reporter: Reporter) -> Iterator[None]:
         yield
     finally:
         _REPORTER.reset(token)
+
+
+def unreported() -> AbstractContextManager[None]:
+    """Show no stages in this context and thread."""
+    return reported_to(_no_reporter)

@@ -22,12 +22,13 @@ from elmo_mf.cli._terminal import echo
 from elmo_mf.cli._tracker_option import TrackerName
 from elmo_mf.errors import InputError, check_installed
 from elmo_mf.io import check_folder, check_output, write_json
+from elmo_mf.progress import unreported
 
 if TYPE_CHECKING:
     from elmo_mf.experiments import Heartbeat, Outcome
     from elmo_mf.experiments.executors import Executor
     from elmo_mf.records import Measurements, Record, Run
-    from elmo_mf.tasks import PlannedSweep, PublishedFiles, Status, SweepSpec
+    from elmo_mf.tasks import Cost, PlannedSweep, PublishedFiles, Status, SweepSpec
     from elmo_mf.trackers import Tracker
 
 
@@ -248,7 +249,8 @@ def sweep(
     if not only_report:
         check_folder("--output", output)
     spec = grid.spec(file if file is None else sweep_file(file))
-    check_installed("allennlp")
+    if not only_report:
+        check_installed("allennlp")
     from elmo_mf.tasks import absent_data, missing_files, plan_sweep
     from elmo_mf.trackers import tracker_named
 
@@ -256,7 +258,7 @@ def sweep(
     if missing and (fetch or mode.dry_run):
         _report_without_files(spec, missing, mode)
         return
-    with options_named(named):
+    with options_named(named), unreported() if quiet else contextlib.nullcontext():
         log = None if tracker is None else tracker_named(tracker, output)
         plan = plan_sweep(spec, output, _download if fetch and not only_report else None)
         if only_report:
@@ -269,9 +271,12 @@ def sweep(
 
 def _report(plan: PlannedSweep, mode: ModeOptions) -> None:
     """Print the status of a sweep, and with --dry-run its cost."""
+    from elmo_mf.tasks import cost_of
+
+    cost = cost_of(plan.spec, plan.status.left) if mode.dry_run else None
     _tell(plan.status, plan.runs, list_all=mode.dry_run)
-    if mode.dry_run:
-        _tell_cost(plan.spec, plan.status.left)
+    if cost is not None:
+        _tell_cost(cost)
     if mode.json_file is not None:
         write_json(mode.json_file, plan.status.to_dict())
 
@@ -405,10 +410,7 @@ def _estimate(status: Status) -> str:
     return f"time left: {'; '.join(part for part in (known, unknown) if part)}"
 
 
-def _tell_cost(spec: SweepSpec, runs: list[Run]) -> None:
-    from elmo_mf.tasks import cost_of
-
-    cost = cost_of(spec, runs)
+def _tell_cost(cost: Cost) -> None:
     echo(
         f"cost: {cost.trainings} trainings that read at most {cost.examples:,} examples, "
         f"{cost.encoders} encoders to make"

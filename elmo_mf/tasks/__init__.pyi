@@ -7,7 +7,7 @@ from ._published_files import PublishedFiles, absent_data, content_check, missin
 from ._retime import RetimedRecords, picked
 from ._retime_choices import check_retime
 from ._stand_ins import expand_without_files
-from ._status import Status, cost_of, status_of
+from ._status import Cost, Status, cost_of, status_of
 from ._sweep import PlannedSweep, SweepResult, SweepView, plan_sweep, sweep, writable
 from ._tracking import TrackedRecords
 from ._trained_model import gradients_of
@@ -17,6 +17,7 @@ from .task_config import TaskConfig, load_task, task_names
 
 __all__ = [
     "PRELOAD",
+    "Cost",
     "PlannedSweep",
     "PublishedFiles",
     "RetimedRecords",

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from elmo_mf.plugin import language_text, sst_phrases, tokenizer
 from elmo_mf.records.identity import LANGUAGE_TEXT, SPACY_RULES, SST_PHRASES, TEXT_STREAMS
+from elmo_mf.tasks._plugin_versions import plugin_version
 
-_VERSIONED = {
-    LANGUAGE_TEXT: language_text,
-    TEXT_STREAMS: language_text,
-    SPACY_RULES: tokenizer,
-    SST_PHRASES: sst_phrases,
+_MODULES = {
+    LANGUAGE_TEXT: "language_text",
+    TEXT_STREAMS: "language_text",
+    SPACY_RULES: "tokenizer",
+    SST_PHRASES: "sst_phrases",
 }
 
 
 def config_versions(config: dict[str, Any]) -> dict[str, int]:
     """Return the version of each reader, data loader and tokenizer, by its registered name."""
     named = set(_types(config))
-    return {name: module.VERSION for name, module in _VERSIONED.items() if name in named}
+    return {name: plugin_version(module) for name, module in _MODULES.items() if name in named}
 
 
 def _types(config: Any) -> Iterator[str]:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.experiments import Workspace
-from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 from elmo_mf.records.identity import TRAINING, TUNING, EncoderIdentity, View, unless_first
 from elmo_mf.records.outputs import Outputs
 from elmo_mf.records.record import Latency
@@ -23,6 +22,8 @@ from elmo_mf.tasks.task_config import TaskConfig, load_task
 if TYPE_CHECKING:
     from allennlp.commands.train import TrainModel
     from allennlp.data import Instance
+
+    from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 
 
 def measure_elmo(spec: SweepSpec, run: Run, workspace: Workspace) -> Measured:

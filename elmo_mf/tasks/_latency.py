@@ -17,12 +17,13 @@ from torch import Tensor
 from torch.utils.benchmark import Timer
 
 from elmo_mf.bilm.encoder import Bilm
-from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 from elmo_mf.records.record import BATCHES, Batch, Latency, Times
 
 if TYPE_CHECKING:
     from allennlp.data import Instance
     from allennlp.models import Model
+
+    from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 
 Example = TypeVar("Example")
 
@@ -113,6 +114,8 @@ def allennlp_encoder(options: str, weights: str, device: torch.device) -> Callab
 
 def embedder_of(model: Model) -> ElmoMfTokenEmbedder:
     """Return the first `elmo_mf` embedder of a model."""
+    from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
+
     return next(module for module in model.modules() if isinstance(module, ElmoMfTokenEmbedder))
 
 

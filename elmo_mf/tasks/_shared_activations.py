@@ -14,16 +14,15 @@ from elmo_mf.compression import activation_error
 from elmo_mf.experiments import MAX_JSON_BYTES, Progress, Workspace
 from elmo_mf.io.reading import read_bytes
 from elmo_mf.io.validation import validated_json
-from elmo_mf.plugin.activation_cache import ActivationCache
-from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 from elmo_mf.records.record import ActivationError
 from elmo_mf.records.run import Run
-from elmo_mf.tasks._stored_activations import StoredActivations, write_activations
 from elmo_mf.tasks.spec import SweepSpec
 
 if TYPE_CHECKING:
     from allennlp.commands.train import TrainModel
     from allennlp.data import Instance, Vocabulary
+
+    from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 
 _TEXTS = 300
 
@@ -49,6 +48,9 @@ def share_activations(
 def _share_activations(
     spec: SweepSpec, run: Run, loop: TrainModel, embedder: ElmoMfTokenEmbedder, workspace: Workspace
 ) -> None:
+    from elmo_mf.plugin.activation_cache import ActivationCache
+    from elmo_mf.tasks._stored_activations import StoredActivations, write_activations
+
     bilm = embedder.bilm
     frozen = not any(parameter.requires_grad for parameter in bilm.parameters())
     if not spec.cache_mb or not frozen or bilm.state_policy == "carried":

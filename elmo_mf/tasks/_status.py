@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from elmo_mf.experiments import Failure, Failures, Heartbeat, Leases
+from elmo_mf.progress import track
 from elmo_mf.records import Record, RecordStore, Run, RunIdentity
 from elmo_mf.tasks.formats import Example
 from elmo_mf.tasks.spec import SweepSpec
@@ -146,7 +147,8 @@ def cost_of(spec: SweepSpec, runs: list[Run]) -> Cost:
             epochs[run.task, run.id] = run.finetune.epochs
         if run.compression is not None:
             encoders.add(run.id if run.is_language_model else run.encoder_id)
-    examples = {task: _examples_read(spec, run) for task, run in {run.task: run for run in runs}.items()}
+    of_tasks = {run.task: run for run in runs}.values()
+    examples = {run.task: _examples_read(spec, run) for run in track(of_tasks, "number of examples", "tasks")}
     read = sum(examples[task] * count for (task, _), count in epochs.items())
     return Cost(len(epochs), read, len(encoders))
 

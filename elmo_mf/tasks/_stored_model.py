@@ -10,13 +10,13 @@ import torch
 from elmo_mf.errors import InputError
 from elmo_mf.io import read_bytes
 from elmo_mf.io.validation import validated_json
-from elmo_mf.plugin.stored_shapes import StoredShapes
-from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 from elmo_mf.records.base_model import Count
 from elmo_mf.tasks._training import Epochs
 
 if TYPE_CHECKING:
     from allennlp.models import Model
+
+    from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 
 VOCABULARY = "vocabulary"
 _WEIGHTS, _TRAINING = "model.pt", "training.json"
@@ -72,6 +72,8 @@ def read_model(folder: Path, model: Model, embedder: ElmoMfTokenEmbedder) -> Sto
 
 def _without_encoder(model: Model, embedder: ElmoMfTokenEmbedder) -> dict[str, torch.Tensor]:
     """Return the state of a model except its encoder and what describes that."""
+    from elmo_mf.plugin.stored_shapes import StoredShapes
+
     encoder = [module for module in embedder.modules() if module is embedder.bilm or isinstance(module, StoredShapes)]
     prefixes = tuple(f"{name}." for name, module in model.named_modules() if any(module is one for one in encoder))
     return {name: value for name, value in model.state_dict().items() if not name.startswith(prefixes)}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from elmo_mf.compression import method_named
-from elmo_mf.errors import InputError
+from elmo_mf.errors import InputError, check_installed
 from elmo_mf.experiments import Outcome, View, joined, run_sweep
 from elmo_mf.experiments.executors import Executor
 from elmo_mf.fetch import CATALOGUES
@@ -283,6 +283,7 @@ def sweep(
     """
     folder = Path(output)
     check_folder("output", folder)
+    check_installed("allennlp")
     path = None if file is None else sweep_file(Path(file))
     log = None if tracker is None else tracker_named(tracker, folder)
     plan = plan_sweep(SweepSpec.from_file(path, **_texts(keys)), folder, _download if fetch else None)

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from elmo_mf.errors import check_finite
-from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 from elmo_mf.tasks._latency import on_its_device
 from elmo_mf.tasks._token_gradients import TokenMoments
 
 if TYPE_CHECKING:
     from allennlp.data import DataLoader, Instance
     from allennlp.models import Model
+
+    from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 
 VERSION = 2
 """Version of a task's gradients, part of a run's identity; raised when they change."""

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elmo_mf.experiments import Workspace
 from elmo_mf.io import scratch
-from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 from elmo_mf.records.identity import Split
 from elmo_mf.records.run import Run
 from elmo_mf.tasks import _task_gradients
@@ -32,6 +31,8 @@ from elmo_mf.tasks.task_config import load_task
 if TYPE_CHECKING:
     from allennlp.commands.train import TrainModel
     from allennlp.data import DataLoader
+
+    from elmo_mf.plugin.token_embedder import ElmoMfTokenEmbedder
 
 VERSION = 1
 """Version of the view `tuned`, part of a run's identity; raised when its scores change."""

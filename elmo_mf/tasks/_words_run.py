@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from elmo_mf.errors import InputError
 from elmo_mf.experiments import Workspace
-from elmo_mf.plugin import tokenizer
 from elmo_mf.records.identity import TRAINING, EncoderIdentity, Split, View, unless_first
 from elmo_mf.records.outputs import Outputs, SplitOutputs
 from elmo_mf.records.run import Run
 from elmo_mf.tasks import _training, _word_overlap
+from elmo_mf.tasks._plugin_versions import plugin_version
 from elmo_mf.tasks._producer import Measured, MeasuredEncoder, Producer
 from elmo_mf.tasks._run_data import data_facts, limited_data
 from elmo_mf.tasks.formats import Example
@@ -75,7 +75,7 @@ def _versions(task: TaskConfig, encoder: EncoderIdentity, view: View) -> dict[st
     else:
         used |= {"words": words.VERSION, "words-examples": examples.VERSION}
         if examples.needs_tokenizer(task.data.format):
-            used["words-tokenizer"] = tokenizer.VERSION
+            used["words-tokenizer"] = plugin_version("tokenizer")
     if kind == "pair":
         used["classifier"] = classifier.VERSION
     return {TRAINING: _training.VERSION} | unless_first(used)  # that of the training, as the other runs of the board

@@ -19,6 +19,7 @@ from elmo_mf.compression import (
 from elmo_mf.errors import InputError, absent, missing
 from elmo_mf.io import is_regular
 from elmo_mf.io.validation import validated
+from elmo_mf.progress import track
 from elmo_mf.provenance import file_hash
 from elmo_mf.records import Compression, FineTuning
 from elmo_mf.records.identity import (
@@ -70,7 +71,7 @@ def expand(spec: SweepSpec, weights: BilmWeights | None = None) -> list[Run]:
     bilm = weights or read_weights(spec.weights, BilmOptions.from_file(spec.options))
     placeholders = spec.model_copy(update={"glove": "GLOVE"})
     runs: list[Run] = []
-    for name in spec.tasks:
+    for name in track(spec.tasks, "expansion of the grid", "tasks"):
         task = load_task(name)
         config = run_config(placeholders, task, "SEED", "DATA", ("OPTIONS", "WEIGHTS"))
         language_model = task.kind == "language-model"

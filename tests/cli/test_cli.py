@@ -382,10 +382,12 @@ def test_sweep_and_leaderboard(elmo_files: Files, tmp_path: Path, capsys: pytest
     assert all(path.read_bytes() == records[path] for path in kept) and len(list((out / "records").glob("*.json"))) == 2
 
     assert _run(*command, "--retime", "stale") == 0
-    assert capsys.readouterr().out == "2 runs recorded, 0 to time again\n"
+    assert capsys.readouterr().out == "expansion of the grid\n2 runs recorded, 0 to time again\n"
+    assert _run(*command, "--quiet") == 0
+    assert capsys.readouterr().out == ""
     assert _run(*command, "--retime", "all") == 0
     text = capsys.readouterr().out
-    assert re.match(r"2 runs recorded, 2 to time again\nsst dense seed 1: accuracy 0\.\d{4}, encoder 1\.00x\n", text)
+    assert re.search(r"\n2 runs recorded, 2 to time again\nsst dense seed 1: accuracy 0\.\d{4}, encoder 1\.00x\n", text)
     again = {path: json.loads(path.read_text()) for path in records}
     assert all("timed" in new and new["scores"] == json.loads(records[path])["scores"] for path, new in again.items())
 

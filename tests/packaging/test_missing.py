@@ -29,7 +29,7 @@ def _without(package: str, folder: Path) -> Path:
         "accelerate model.tar.gz --out out.tar.gz",
         "bench --size small",
         "sweep --tasks sst --output out",
-        "sweep demo --dry-run",
+        "sweep demo --retime all",
         "gradients sst out.hdf5",
     ],
 )
@@ -46,6 +46,17 @@ def test_without_allennlp(command: str, tmp_path: Path) -> None:
     expected = "install AllenNLP 2.10.1 with `elmo-mf setup-allennlp`\n"
     assert done.stderr == f"elmo-mf: error: the Python module allennlp is not installed; {expected}"
     assert [file.name for file in where.iterdir()] == ["model.tar.gz"]
+
+
+@pytest.mark.slow
+def test_a_dry_run_needs_no_allennlp(tmp_path: Path) -> None:
+    path = f"{ROOT}:{_without('allennlp', tmp_path / 'packages')}"
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "elmo_mf", "sweep", "demo", "--dry-run"],
+        cwd=tmp_path, env={"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\n20 runs: " in done.stdout
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
@@ -19,6 +20,7 @@ from elmo_mf.records.identity import View
 from elmo_mf.records.run import Run
 from elmo_mf.resources import base_elmo
 from elmo_mf.tasks import SweepSpec, expand, load_task
+from elmo_mf.tasks._plugin_versions import plugin_version
 from elmo_mf.tasks.formats import FORMATS
 from tests.conftest import ROOT, write_reviews
 
@@ -138,6 +140,14 @@ def test_the_files_that_a_version_stands_for_have_none_of_their_own() -> None:
         assert _has_version(ROOT / "elmo_mf" / owner)
         for path in (ROOT / "elmo_mf" / other for other in others):
             assert path.is_dir() or (path.is_file() and not _has_version(path)), path
+
+
+@pytest.mark.parametrize("name", ["language_text", "sst_phrases", "tokenizer"])
+def test_versions_of_what_needs_allennlp_are_read_without_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = import_module(f"elmo_mf.plugin.{name}")
+    monkeypatch.delitem(sys.modules, module.__name__)
+    assert plugin_version(name) == module.VERSION
+    assert module.__name__ not in sys.modules
 
 
 def _parts() -> list[tuple[Any, Callable[[Run], bool]]]:

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 from elmo_mf.experiments import Progress, Workspace
-from elmo_mf.plugin import tokenizer
 from elmo_mf.records.identity import (
     PROBE,
     PROBE_EXAMPLES,
@@ -25,6 +24,7 @@ from elmo_mf.records.run import Run
 from elmo_mf.tasks._chance import majority_accuracy
 from elmo_mf.tasks._encoders import Encoder, encoder_of, encoder_versions, no_gradients
 from elmo_mf.tasks._frozen_encoder import measure_frozen_encoder, time_frozen_encoder
+from elmo_mf.tasks._plugin_versions import plugin_version
 from elmo_mf.tasks._producer import Measured, Producer
 from elmo_mf.tasks._run_data import limited_data
 from elmo_mf.tasks._word_vector_file import read_word_vectors
@@ -122,7 +122,7 @@ def _versions(task: TaskConfig, encoder: EncoderIdentity, view: View) -> dict[st
     # a baseline of words has no features, and shares their version with the other runs of its board
     later = {PROBE_EXAMPLES: examples.VERSION, PROBE_FEATURES: probe_features.VERSION}
     if examples.needs_tokenizer(task.data.format):
-        later[SPACY_RULES] = tokenizer.VERSION
+        later[SPACY_RULES] = plugin_version("tokenizer")
     if encoder.baseline == "words":
         later["words"] = words.VERSION
     return {PROBE: classifier.VERSION} | encoder_versions(encoder) | unless_first(later)
