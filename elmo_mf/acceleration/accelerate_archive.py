@@ -20,7 +20,7 @@ from elmo_mf.acceleration._load import LoadedModel, load_stock, read_instances
 from elmo_mf.acceleration._stock import StockSettings
 from elmo_mf.acceleration._write_archive import accelerated, encoder_bytes, write_accelerated, write_stock
 from elmo_mf.acceleration.archive import ModelArchive, open_archive
-from elmo_mf.acceleration.form_search import Candidate, SearchResult, candidates, search
+from elmo_mf.acceleration.form_search import Candidate, SearchResult, candidates, given_forms, search
 from elmo_mf.acceleration.model_comparison import Comparison, Loss
 from elmo_mf.acceleration.replace_encoder import EncoderSettings
 from elmo_mf.acceleration.search_settings import SearchSettings, search_folder
@@ -156,8 +156,9 @@ def accelerate_archive(
         encoder: How the encoders run. Their matrices are rounded to its precision, and stored in it. Defaults to
             uncompressed ones in float32.
         search: What a search measures, which writes the fastest form of the model that is shown to be as good. With it,
-            a compression of `encoder` is the only compressed form, and its precision is not used. If interrupted, the
-            same call continues the search. Defaults to none: `encoder` is written.
+            a compression of `encoder` is the only compressed form, and its precision is not used; bytes of its budget
+            are counted in the type of each precision that is tried. If interrupted, the same call continues the search.
+            Defaults to none: `encoder` is written.
         elmo_options: `options.json` of the ELMo, for clipping and activation. Defaults to those of all published ELMos.
         packages: Modules with the model's own classes.
         stock: Whether to write rebuilt matrices for AllenNLP's encoder, for use without elmo-mf, as large and slow as
@@ -249,9 +250,11 @@ class _Task:
     def _candidates(self, settings: SearchSettings) -> list[Candidate]:
         texts = (None if text is None else Path(text) for text in (settings.text, settings.calibration))
         tried = candidates(self.encoder.dense, *texts)
-        if self.encoder.compression is not None:
-            tried = [tried[0], Candidate("given", self.encoder.in_float32, tried[0].precisions)]
-        return [replace(one, precisions=("float32",)) for one in tried] if self.stock else tried
+        if self.stock:
+            tried = [replace(one, precisions=("float32",)) for one in tried]
+        if self.encoder.compression is None:
+            return tried
+        return [tried[0], *given_forms(self.encoder.in_float32, tried[0].precisions)]
 
     def _write(self, fast: LoadedModel, settings: EncoderSettings) -> None:
         if self.stock:

@@ -20,6 +20,7 @@ from elmo_mf.bilm.runtime import Precision, supports
 from elmo_mf.errors import InputError
 from elmo_mf.io import read_bytes, write_text
 from elmo_mf.records import Compression, Distillation
+from elmo_mf.records.identity import stored_type
 from elmo_mf.tabular import Tabular
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 SHARES = (0.5, 0.25, 0.125, 0.0625)
 """Budgets of the compressed candidates, mild to harsh, as shares of the dense biLSTM's parameters."""
 ORIGINAL = "original"
+_GIVEN = "given"
 _MOST_ROW = 1_000_000  # bytes
 
 
@@ -190,6 +192,30 @@ def candidates(settings: EncoderSettings, text: Path | None = None, calibration:
     return tried
 
 
+def given_forms(settings: EncoderSettings, precisions: tuple[Precision, ...]) -> list[Candidate]:
+    """List the forms of one compression, to try instead of those of `candidates`.
+
+    Args:
+        settings: How the encoders run, with the compression.
+        precisions: The precisions to try.
+
+    Returns:
+        A candidate for all precisions; with a budget in bytes one for each precision, in whose type they are counted,
+        the larger ranks first.
+    """
+    compression = settings.compression
+    assert compression is not None
+    budget = compression.budget
+    if budget is None or budget.kind != "bytes":
+        return [Candidate(_GIVEN, settings, precisions)]
+    forms = []
+    for precision in sorted(precisions, key=("int8", "bfloat16", "float32").index):
+        counted = budget.model_copy(update={"dtype": stored_type(precision)})
+        within = replace(settings, compression=compression.model_copy(update={"budget": counted}))
+        forms.append(Candidate(_GIVEN, within, (precision,)))
+    return forms
+
+
 def search(
     original: LoadedModel,
     instances: Sequence[Instance],
@@ -240,7 +266,9 @@ def search(
             break
     rows = in_sequence(rows)
     winner = fastest(rows, batch)
-    settings = next(candidate.settings for candidate in tried if candidate.name == winner.candidate)
+    settings = next(
+        one.settings for one in tried if one.name == winner.candidate and winner.precision in one.precisions
+    )
     return SearchResult(
         goal, tolerance, len(instances), resolution_of(len(instances)), rows, winner,
         replace(settings, precision=winner.precision),

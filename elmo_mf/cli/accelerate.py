@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 from typer import Argument, Option
 
 from elmo_mf.acceleration import SearchSettings, search_folder
-from elmo_mf.cli._compression_options import AllCompressionOptions
+from elmo_mf.cli._compression_options import AllCompressionOptions, budget_help
 from elmo_mf.cli._output_options import Force, PlotOptions, check_unused
 from elmo_mf.cli._terminal import echo
 from elmo_mf.errors import InputError, check_installed, missing, one_of
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from elmo_mf.bilm.encoder import StatePolicy
     from elmo_mf.bilm.runtime import Precision
     from elmo_mf.records import Compression
+    from elmo_mf.records.compression import StoredType
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,28 @@ class RunOptions:
         """Map arguments of `accelerate_archive` to the options that set them."""
         return {"packages": "--include-package"}
 
+    @property
+    def dtype(self) -> StoredType:
+        """Type in which the encoder's matrices are stored."""
+        from elmo_mf.records.identity import stored_type
+
+        return stored_type(cast("Precision", self.precision))
+
     def settings(self, compression: Compression | None) -> EncoderSettings:
         """Return how the encoders run."""
         from elmo_mf.acceleration import EncoderSettings
 
         precision, state = cast("Precision", self.precision), cast("StatePolicy", self.state)
         return EncoderSettings(compression, precision, state, self.word_cache)
+
+
+@dataclass(frozen=True)
+class ArchiveCompressionOptions(AllCompressionOptions):
+    """Options of a compression whose result is stored in the type of `--precision`."""
+
+    budget: Annotated[
+        str | None, Option(help=budget_help("in the type of --precision; with --data, in that of each form"))
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +130,7 @@ def accelerate(
     model: Annotated[Path, Argument(help="AllenNLP's model.tar.gz, or a training output folder.")],
     out: Annotated[Path, Option("--out", "--output", help="Archive to write.")],
     run: RunOptions,
-    how: AllCompressionOptions,
+    how: ArchiveCompressionOptions,
     searched: SearchOptions,
     figure: PlotOptions,
     stock: Annotated[
@@ -149,7 +166,7 @@ def accelerate(
     _check(model, searched, how.calibration, figure, run)
     if stock and how.cells is not None:
         raise InputError("--stock", "found --cells, expected all cells, because AllenNLP's config keeps its sizes")
-    compression = how.compression(allowed=() if searched.data is None else ("calibration",))
+    compression = how.compression("float32" if stock else run.dtype, () if searched.data is None else ("calibration",))
     if stock and compression is None and searched.data is None:
         raise InputError("--stock requires one of --rank, --budget or --highway-rank")
     os.environ.setdefault("TQDM_DISABLE", "1")

@@ -113,6 +113,11 @@ STORED_TYPES: dict[Precision | None, StoredType] = {
 """Type in which the weights of each precision are stored."""
 
 
+def stored_type(precision: Precision | Literal["float32"]) -> StoredType:
+    """Return the type in which the weights of a precision are stored."""
+    return STORED_TYPES[None if precision == "float32" else precision]
+
+
 def products_of(precision: Precision) -> Literal["bfloat16", "int8"]:
     """Return the precision of the products with weights of a precision."""
     return "int8" if precision == "int4" else precision

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from allennlp.models.archival import load_archive
 from allennlp.modules.elmo_lstm import ElmoLstm
 
@@ -26,6 +27,7 @@ from elmo_mf.acceleration import (
     accelerate_archive,
     candidates,
     fastest,
+    given_forms,
     in_sequence,
     load_stock,
     open_archive,
@@ -35,6 +37,7 @@ from elmo_mf.acceleration import (
 from elmo_mf.acceleration.speed import peak_memory
 from elmo_mf.cli.main import main
 from elmo_mf.records import Compression
+from elmo_mf.records.compression import Budget
 from tests.acceleration.conftest import Archives
 from tests.acceleration.models import TAGGER
 from tests.conftest import stages_call
@@ -90,6 +93,41 @@ def test_forms_are_fitted_to_text_like_the_models(text: str | None, calibration:
         compression = one.settings.compression
         assert compression is not None and compression.calibration == expected
         assert (compression.distill is None) == (text is None)
+
+
+@pytest.mark.parametrize(
+    ("budget", "forms"),
+    [
+        (Budget(bytes=9000), [(("int8",), "int8"), (("float32",), "float32")]),
+        (Budget(share=0.5), [(("float32", "int8"), "float32")]),
+    ],
+)
+def test_bytes_of_a_budget_are_those_of_each_precision(budget: Budget, forms: list[tuple[Any, str]]) -> None:
+    settings = EncoderSettings(Compression(method="svd", targets="all", budget=budget))
+    budgets = [
+        (one.precisions, getattr(one.settings.compression, "budget", None))
+        for one in given_forms(settings, ("float32", "int8"))
+    ]
+    assert budgets == [(precisions, budget.model_copy(update={"dtype": dtype})) for precisions, dtype in forms]
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("int8", torch.int8), ("bfloat16", torch.bfloat16), ("float32", torch.float32)]
+)
+def test_a_budget_in_bytes_is_that_of_the_archive(
+    precision: str, dtype: torch.dtype, archives: Archives, tmp_path: Path
+) -> None:
+    """With two bytes for a bias, of which an archive has four in any precision."""
+    archive, out, budget = archives("sst"), tmp_path / "fast.tar.gz", 4000
+    command = ["accelerate", str(archive), "--out", str(out), "--budget", f"bytes={budget}", "--precision", precision]
+    assert main([*command, "--seconds", "0"]) == 0
+    with open_archive(out) as opened:
+        state = {name.partition(".bilm.layers.")[2]: numbers for name, numbers in opened.state_dict().items()}
+    lstm = {name: numbers for name, numbers in state.items() if name}
+    assert dtype in {numbers.dtype for name, numbers in lstm.items() if name.endswith(("left", "right"))}
+    biases = sum(numbers.numel() for name, numbers in lstm.items() if name.endswith("bias"))
+    size = sum(numbers.nbytes for numbers in lstm.values()) - (0 if precision == "float32" else 2 * biases)
+    assert 0.9 * budget < size <= budget
 
 
 def test_many_forms_are_not_many_chances() -> None:

@@ -61,8 +61,13 @@ def test_runs_are_listed_before_the_data_are_there(
     monkeypatch.chdir(tmp_path)
     command = "sweep --tasks ptb,wikitext2 --data data --targets input --ranks 2".split()
     assert main([*command, "--dry-run"]) == 0
-    *runs, total, ptb, wikitext2 = capsys.readouterr().out.splitlines()
-    assert len(runs) == 4 and runs[1] == "ptb svd input rank 2 seed 13" and total.startswith("4 runs; ")
+    stage, *runs, total, ptb, wikitext2 = capsys.readouterr().out.splitlines()
+    assert (
+        stage == "expansion of the grid: 2 tasks"
+        and len(runs) == 4
+        and runs[1] == "ptb svd input rank 2 seed 13"
+        and total.startswith("4 runs; ")
+    )
     for line, name in ((ptb, "ptb"), (wikitext2, "wikitext2")):
         assert line.startswith(f"data/{name}: no such folder, expected train.txt, valid.txt, test.txt, ")
     assert main(command) == 2 and "data/ptb/train.txt: no such data file" in capsys.readouterr().err
@@ -98,7 +103,7 @@ def test_a_sweep_that_fetches(
         monkeypatch.setitem(CATALOGUES["weights"], "small", elmo)
         capsys.readouterr()
         assert main(command) == 0 and not server.ranges
-        listed = capsys.readouterr().out.splitlines()
+        _, *listed = capsys.readouterr().out.splitlines()
         assert listed[2].startswith("2 runs") and listed[3:] == [
             "--fetch downloads weights small into weights/small", "--fetch downloads data sst into data/sst",
         ]  # fmt: skip
@@ -110,6 +115,6 @@ def test_a_sweep_that_fetches(
             assert len(server.ranges) == 3
         capsys.readouterr()
         assert main([*command, "--fetch"]) == 0
-        with_files = capsys.readouterr().out.splitlines()
+        _, _, *with_files = capsys.readouterr().out.splitlines()  # after two stages
         assert with_files[:2] == listed[:2] and "2 runs: 0 recorded" in with_files[2]
     assert main(command) == 0
