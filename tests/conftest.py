@@ -25,6 +25,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from elmo_mf.bilm import Bilm, BilmOptions
 from elmo_mf.bilm.initialization import random_weights
 from elmo_mf.bilm.runtime import PackedLinear, supports
+from elmo_mf.compression.calibration import _encoder_probe, calibration_sentences
 from elmo_mf.compression.methods.base import forget_included_methods
 from elmo_mf.errors import InputError
 from elmo_mf.extensions import separate_inclusions
@@ -129,6 +130,14 @@ def nothing_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Figure, "draw_without_rendering", lambda _: None)
     monkeypatch.setattr(Figure, "savefig", lambda _, path, **settings: Path(path).touch())
+
+
+@pytest.fixture
+def few_calibration_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let compressions read the first words of texts only, for tests of something else than their numbers."""
+    monkeypatch.setattr(calibration_sentences, "__defaults__", (300,))
+    monkeypatch.setattr(_encoder_probe, "_LOSS_TOKENS", 300)
+    monkeypatch.setattr(_encoder_probe, "_PAIRED_TOKENS", 300)
 
 
 @contextmanager

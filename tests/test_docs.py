@@ -173,8 +173,8 @@ def _write_language_model(folder: Path) -> None:
 @pytest.fixture
 def place(tmp_path: Path, elmo_files: Callable[..., tuple[Path, Path]], monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder as the pages assume it: an ELMo, texts, data and sweeps."""
-    # accepts no rank that weights/base would reject: as wide, with fewer cells
-    files = elmo_files(dim=160, projection_dim=128, filters=[[1, 60], [2, 60]])
+    # accepts no rank that weights/base would reject: narrower, with fewer cells
+    files = elmo_files(dim=136, projection_dim=72, filters=[[1, 60], [2, 60]])
     shutil.make_archive(str(tmp_path / "norwegian"), "zip", files[0].parent)
     for file in files:
         file.rename(tmp_path / file.name)
@@ -196,14 +196,15 @@ def place(tmp_path: Path, elmo_files: Callable[..., tuple[Path, Path]], monkeypa
     (tmp_path / "proteins.fasta").write_text(">one\nMKV\n>two\nSEQ\n")
     for name, seed in {"mine": 1, "other": 2, "demo": 3, "before": 1, "after": 2, "why": 3}.items():
         (tmp_path / "runs" / name / "records").mkdir(parents=True)
-        for path in (ROOT / "leaderboard" / "records").glob(f"ptb-*-seed-{seed}-*.json"):
-            shutil.copy(path, tmp_path / "runs" / name / "records")
+        for method in ("dense", "svd"):
+            for path in (ROOT / "leaderboard" / "records").glob(f"ptb-{method}-*seed-{seed}-*.json"):
+                shutil.copy(path, tmp_path / "runs" / name / "records")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("nothing_included")
+@pytest.mark.usefixtures("nothing_included", "few_calibration_words")
 @pytest.mark.parametrize("page", _RUN)
 def test_commands_run(page: str, place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """One after the other: some need what others wrote. The tutorial's have a test of their own."""
