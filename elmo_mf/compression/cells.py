@@ -25,8 +25,6 @@ from elmo_mf.progress import track
 VERSION = 1
 """Version of what the removal computes, part of the identities of runs that use it."""
 
-_BLOCK = 64  # columns that are removed before matrices are computed again
-
 
 @dataclass(frozen=True)
 class CellRemoval:
@@ -154,7 +152,7 @@ def with_fewer_cells(weights: BilmWeights, cells: int, removals: Mapping[tuple[i
     return FewerCells(replace(weights, lstms=lstms), {key: removal.kept(cells) for key, removal in removals.items()})
 
 
-def removal_order(matrix: Array, covariance: Array, root: Array) -> tuple[Array, Array]:
+def removal_order(matrix: Array, covariance: Array, root: Array, block_size: int = 64) -> tuple[Array, Array]:
     """Order a projection's columns by removing, time after time, the one that costs least.
 
     With H the inverse of C over the columns that are left, removing column j and correcting the others by least squares
@@ -164,6 +162,8 @@ def removal_order(matrix: Array, covariance: Array, root: Array) -> tuple[Array,
         matrix: W, (p, n).
         covariance: C, the covariance of the cells' outputs, (n, n); positive definite.
         root: R with R R^T = G, the output covariance, (p, p).
+        block_size: Number of columns that are removed before matrices are computed again; it affects the speed only.
+            Defaults to 64.
 
     Returns:
         The columns, first the one that is removed first, (n,); and the squared error |R^T (W - W') C^(1/2)|_F^2 once
@@ -173,7 +173,7 @@ def removal_order(matrix: Array, covariance: Array, root: Array) -> tuple[Array,
     columns, order, errors = np.arange(matrix.shape[1]), list[Array](), list[Array]()
     while len(columns):
         block = _Removal(left, inverse)
-        removed, costs = block.remove(min(_BLOCK, len(columns)))
+        removed, costs = block.remove(min(block_size, len(columns)))
         order.append(columns[removed])
         errors.append(costs)
         left, inverse = block.rest()

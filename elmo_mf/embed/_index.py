@@ -18,19 +18,17 @@ import numpy as np
 
 from elmo_mf.embed._text import text_writer
 
-MOST_CHARACTERS = 1 << 30
-"""Largest number of characters of one string, unless a single sentence has more."""
-
 
 class SentenceIndex:
     """Collects the index in files, so that it need not fit in memory.
 
     Args:
         folder: Folder of these files until the index is written.
+        characters: Largest number of characters of one string, unless a single sentence has more. Defaults to 2^30.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._paths = folder, list[Path]()
+    def __init__(self, folder: Path, characters: int = 1 << 30) -> None:
+        self._folder, self._characters, self._paths = folder, characters, list[Path]()
         self._open, self._size = contextlib.ExitStack(), 0
         self._file: TextIO | None = None
 
@@ -43,7 +41,7 @@ class SentenceIndex:
     def add(self, sentence: str, number: int) -> None:
         """Add a sentence and its line number."""
         entry = f'{json.dumps(sentence)}: "{number}"'
-        if self._file is None or self._size + len(entry) + 2 > MOST_CHARACTERS:
+        if self._file is None or self._size + len(entry) + 2 > self._characters:
             self._end()
             self._paths.append(self._folder / f"sentence_to_index.{len(self._paths)}.json")
             self._file = self._open.enter_context(text_writer(self._paths[-1]))

@@ -15,8 +15,6 @@ from elmo_mf.io import TextLines, output_errors
 from elmo_mf.io.sentences import SPLIT_AT_ONCE, WORD, words_of
 
 _EXPECTED = "one tokenised sentence per line"
-MOST_CHARACTERS = 1 << 24
-"""Largest number of characters of a window, without its last line."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +89,14 @@ class Window:
     sentences: list[str]
 
 
-def windows(text: TextFile, lines: int, tokens: int) -> Iterator[Window]:
+def windows(text: TextFile, lines: int, tokens: int, characters: int = 1 << 24) -> Iterator[Window]:
     """Split a text into windows of lines.
 
     Args:
         text: The text.
         lines: Largest number of lines of a window.
-        tokens: Number of tokens at which a window ends early; it also does at `MOST_CHARACTERS` characters, because
-            tokens can be very long.
+        tokens: Number of tokens at which a window ends early.
+        characters: Number of characters at which it does too, because tokens can be very long. Defaults to 2^24.
 
     Yields:
         The windows in order.
@@ -108,7 +106,7 @@ def windows(text: TextFile, lines: int, tokens: int) -> Iterator[Window]:
         kept.append(sentence)
         n_tokens += _count(sentence)
         n_characters += len(sentence)
-        if len(kept) == lines or n_tokens >= tokens or n_characters >= MOST_CHARACTERS:
+        if len(kept) == lines or n_tokens >= tokens or n_characters >= characters:
             yield Window(start, kept)
             start, kept, n_tokens, n_characters = number + 1, [], 0, 0
     if kept:
@@ -125,15 +123,18 @@ def _count(sentence: str) -> int:
 
 
 class LazyWords(Sequence[str]):
-    """The words of a sentence, found on demand from the positions of every 1024th word."""
+    """The words of a sentence, found on demand from the positions of some.
 
-    STEP = 1024
+    Args:
+        sentence: The sentence.
+        step: Number of words from one known position to the next. Defaults to 1024.
+    """
 
-    def __init__(self, sentence: str) -> None:
-        self._sentence = sentence
+    def __init__(self, sentence: str, step: int = 1024) -> None:
+        self._sentence, self._step = sentence, step
         self._starts, self._length = array("q"), 0
         for match in WORD.finditer(sentence):
-            if self._length % self.STEP == 0:
+            if self._length % step == 0:
                 self._starts.append(match.start())
             self._length += 1
 
@@ -154,7 +155,7 @@ class LazyWords(Sequence[str]):
         return self._between(start, stop)
 
     def _between(self, start: int, stop: int) -> list[str]:
-        block = start // self.STEP
+        block = start // self._step
         matches = WORD.finditer(self._sentence, self._starts[block]) if start < stop else iter(())
-        skipped = start - block * self.STEP
+        skipped = start - block * self._step
         return [match.group() for match in itertools.islice(matches, skipped, skipped + max(0, stop - start))]

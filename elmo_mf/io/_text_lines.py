@@ -20,10 +20,6 @@ from typing import BinaryIO, cast
 from elmo_mf.errors import InputError, missing, one_line
 from elmo_mf.io.reading import open_regular
 
-MOST_LINE = 1 << 28
-"""Largest length of a line in bytes."""
-CHUNK = 1 << 20
-"""Number of bytes that are read at once."""
 _OTHER_ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 
@@ -34,10 +30,21 @@ class TextLines:
         path: The file; a pipe or device such as `/dev/stdin` is read as a stream.
         expected: Expected content for the message.
         regular: Reject everything except regular files, for a file that is read more than once.
+        most_bytes: Largest length of a line in bytes. Defaults to 256 MiB.
+        chunk: Number of bytes that are read at once. Defaults to 1 MiB.
     """
 
-    def __init__(self, path: str | Path, expected: str = "UTF-8 text", *, regular: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        expected: str = "UTF-8 text",
+        *,
+        regular: bool = False,
+        most_bytes: int = 1 << 28,
+        chunk: int = 1 << 20,
+    ) -> None:
         self.path, self.expected, self.regular = Path(path), expected, regular
+        self._most_bytes, self._chunk = most_bytes, chunk
         self._digest = hashlib.sha256()
         self.lines = 0
         """Number of lines that have been read."""
@@ -94,7 +101,7 @@ class TextLines:
         kept: list[bytes] = []
         size = 0
         translate = io.IncrementalNewlineDecoder(None, translate=True)
-        while chunk := file.read(CHUNK):
+        while chunk := file.read(self._chunk):
             self._digest.update(chunk)
             text = translate.decode(chunk.decode("latin-1")).encode("latin-1")
             *whole, rest = text.split(b"\n")
@@ -103,9 +110,9 @@ class TextLines:
                 kept, size = [], 0
             kept.append(rest)
             size += len(rest)
-            if size > MOST_LINE:
+            if size > self._most_bytes:
                 self.lines += 1
-                raise self._error(f"found a line of more than {MOST_LINE:,} bytes", "shorter lines")
+                raise self._error(f"found a line of more than {self._most_bytes:,} bytes", "shorter lines")
         if any(kept) or translate.decode("", final=True):  # a last line without an end, or with CR
             yield b"".join(kept)
 

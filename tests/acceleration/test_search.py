@@ -205,7 +205,10 @@ def test_the_command(
 
 
 def test_peak_memory_is_unknown_where_the_process_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("elmo_mf.acceleration.speed._PROGRAM", "print(5); raise SystemExit(1)")
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho 5\nexit 1\n")
+    python.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(python))
     assert peak_memory(tmp_path / "model.tar.gz", tmp_path / "dev.tsv") is None
 
 

@@ -19,12 +19,11 @@ from hypothesis import strategies as st
 from elmo_mf.bilm import Bilm
 from elmo_mf.cli.main import main
 from elmo_mf.embed import KEEP, EmbedSettings, TextFile, embed_file
-from elmo_mf.embed import _index as index_module
-from elmo_mf.embed import _text as text_module
 from elmo_mf.embed._embed_settings import Keep
-from elmo_mf.embed._text import split
+from elmo_mf.embed._index import SentenceIndex
+from elmo_mf.embed._text import LazyWords, split, windows
 from elmo_mf.errors import InputError
-from elmo_mf.io import sentences
+from elmo_mf.io.sentences import SPLIT_AT_ONCE, words_of
 from tests.conftest import pipe_of, random_bilm, stages_call
 
 Files = Callable[..., tuple[Path, Path]]
@@ -253,23 +252,23 @@ def test_lines_that_were_lost_are_noticed(tmp_path: Path) -> None:
     assert not (tmp_path / "out.hdf5").exists()
 
 
-def test_an_index_of_several_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_of_several_texts(tmp_path: Path) -> None:
     """HDF5 cannot store a string of 2 GiB; together they map every sentence, repeated ones to their last line."""
-    monkeypatch.setattr(index_module, "MOST_CHARACTERS", 40)
     lines = [*LINES, *_lines(20), "dd"]
-    embed_file(random_bilm(), {}, _text(tmp_path, lines), tmp_path / "out.hdf5", EmbedSettings())
-    with h5py.File(tmp_path / "out.hdf5") as file:
+    with SentenceIndex(tmp_path, characters=40) as index, h5py.File(tmp_path / "out.hdf5", "w") as file:
+        for number, line in enumerate(lines):
+            index.add(line.strip(), number)
+        index.write(file)
         texts = list(file["sentence_to_index"])
     assert len(texts) > 5 and sorted(map(len, texts))[-2] <= 40  # one sentence alone has more
     places = {sentence: number for text in texts for sentence, number in json.loads(text).items()}
     assert places == {line.strip(): str(number) for number, line in enumerate(lines)}
 
 
-def test_windows_of_long_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_of_long_words(tmp_path: Path) -> None:
     """End before they fill the memory."""
-    monkeypatch.setattr(text_module, "MOST_CHARACTERS", 10)
     text = _text(tmp_path, ["a" * 9, "b", "c" * 30, "d"])
-    sizes = [len(window.sentences) for window in text_module.windows(text, 100, 100)]
+    sizes = [len(window.sentences) for window in windows(text, 100, 100, characters=10)]
     assert sizes == [2, 1, 1]
 
 
@@ -285,14 +284,12 @@ def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @given(st.lists(st.sampled_from(["a", "é\u2028", " \x1c", "\t", "w" * 9, "  "]), max_size=60), st.data())
 def test_words_of_a_long_line(pieces: list[str], data: st.DataObject) -> None:
     line = "".join(pieces)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_module, "SPLIT_AT_ONCE", 1)
-        patch.setattr(sentences, "SPLIT_AT_ONCE", 1)
-        patch.setattr(text_module.LazyWords, "STEP", 4)
-        actual, expected = split(line), line.split()
-        assert text_module._count(line) == len(actual) == len(expected) and list(actual) == expected
-        start, stop = data.draw(st.integers(0, 30)), data.draw(st.integers(0, 30))
-        assert actual[start:stop] == expected[start:stop]
+    expected, long = line.split(), line.ljust(SPLIT_AT_ONCE + 1)
+    assert isinstance(split(long), LazyWords) and list(split(long)) == list(words_of(long)) == expected
+    actual = LazyWords(line, step=4)
+    assert len(actual) == len(expected) and list(actual) == expected
+    start, stop = data.draw(st.integers(0, 30)), data.draw(st.integers(0, 30))
+    assert actual[start:stop] == expected[start:stop]
 
 
 def _allennlp_lines(path: Path) -> list[str]:

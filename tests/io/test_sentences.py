@@ -43,8 +43,7 @@ def test_the_hash_is_of_the_whole_text_even_with_a_limit(tmp_path: Path) -> None
 
 def test_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "t.txt"
-    path.write_text("a b c\nd e\n")
-    monkeypatch.setattr(sentences, "SPLIT_AT_ONCE", 1)
+    path.write_text(f"{'a b c'.ljust(sentences.SPLIT_AT_ONCE + 1)}\nd e\n")
     assert read_sentences(path, 2) == [["a", "b"], ["c"], ["d", "e"]]
     monkeypatch.setattr(sentences, "MOST_WORDS", 4)
     with pytest.raises(InputError, match="line 2: "):

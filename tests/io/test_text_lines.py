@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from elmo_mf.errors import InputError
 from elmo_mf.io import TextLines
-from elmo_mf.io import _text_lines as text_module
 
 PIECES = st.sampled_from(["a", "é", "\n", "\r", "\r\n", "\u2028", "\x0c", "\x85", " ", "\x1c"])
 
@@ -25,10 +24,8 @@ def test_lines_are_those_of_text_mode(tmp_path_factory: pytest.TempPathFactory, 
     path.write_bytes(content.encode())
     with open(path, encoding="utf-8") as file:
         expected = [line.removesuffix("\n") for line in file]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_module, "CHUNK", chunk)
-        lines = TextLines(path)
-        assert list(lines) == expected
+    lines = TextLines(path, chunk=chunk)
+    assert list(lines) == expected
     assert lines.lines == len(expected)
     assert lines.sha256 == hashlib.sha256(content.encode()).hexdigest()
 
@@ -52,12 +49,10 @@ def test_other_encodings_are_refused_with_the_line(content: bytes, problem: str,
         list(TextLines(tmp_path / "x"))
 
 
-def test_a_line_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text_module, "MOST_LINE", 1000)
-    monkeypatch.setattr(text_module, "CHUNK", 100)
+def test_a_line_without_end(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"a\n" + b"b" * 2000)
-    with pytest.raises(InputError, match="line 2: "):
-        list(TextLines(tmp_path / "x"))
+    with pytest.raises(InputError, match="line 2: found a line of more than 1,000 bytes"):
+        list(TextLines(tmp_path / "x", most_bytes=1000, chunk=100))
 
 
 def test_a_pipe_is_read_once(tmp_path: Path) -> None:

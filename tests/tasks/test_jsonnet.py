@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from elmo_mf.errors import InputError
 from elmo_mf.resources import share
-from elmo_mf.tasks import _jsonnet
 from elmo_mf.tasks import _sandbox as sandbox
 from elmo_mf.tasks._jsonnet import Sandbox, evaluate_jsonnet, override
 from tests.conftest import ROOT
@@ -41,7 +40,7 @@ def test_evaluated_once_until_an_import_changes(tmp_path: Path) -> None:
     part.write_text("{ a: 1 }")
     path.write_text("import 'a.libsonnet'")
     evaluate_jsonnet(path)["a"] = 3
-    with patch.object(_jsonnet, "_answer", side_effect=AssertionError("evaluated again")):
+    with patch("subprocess.Popen", side_effect=AssertionError("evaluated again")):
         assert evaluate_jsonnet(path) == {"a": 1}
     part.write_text("{ a: 2 }")
     assert evaluate_jsonnet(path) == {"a": 2}
