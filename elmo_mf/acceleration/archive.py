@@ -28,6 +28,7 @@ _MOST_MEMBERS = 10_000
 _MOST_GROWTH = 200  # ratio of the files' bytes to the archive's; trained weights hardly shrink
 _LEAST_BOUND = 100_000_000  # bytes that any archive may expand to
 _DAMAGE = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, OSError, ValueError)
+_UNKNOWN = "file could not be opened successfully"  # and, in tarfile, why each compression does not fit
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,8 @@ def _tar(source: Path) -> Iterator[tarfile.TarFile]:
         except InputError:
             raise
         except _DAMAGE as error:
-            raise InputError(source, f"found a damaged archive ({one_line(error)}), expected {_EXPECTED}") from None
+            reason = "no tar file" if str(error).startswith(_UNKNOWN) else one_line(error)
+            raise InputError(source, f"found a damaged archive ({reason}), expected {_EXPECTED}") from None
 
 
 def _check_member(source: Path, member: tarfile.TarInfo, number: int, left: int, folder: Path) -> None:

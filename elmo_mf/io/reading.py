@@ -43,9 +43,11 @@ def open_regular(path: str | Path, kind: str, expected: str) -> BufferedReader:
         raise missing(path, kind, expected) from None
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         raise InputError(path, f"the {kind} cannot be opened ({one_line(error)}), expected {expected}") from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
         os.close(descriptor)
-        raise InputError(path, f"found something that is not a regular file, expected {expected}")
+        found = "a folder" if stat.S_ISDIR(mode) else "something that is not a regular file"
+        raise InputError(path, f"found {found}, expected {expected}")
     return BufferedReader(_Regular(descriptor, path, kind, expected), _BUFFER)
 
 

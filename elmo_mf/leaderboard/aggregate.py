@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from elmo_mf.leaderboard._score_estimates import Scores
 from elmo_mf.leaderboard._setting_names import setting_names
 from elmo_mf.leaderboard._statistics import ENOUGH
 from elmo_mf.leaderboard._verdicts import NOT_INFERIOR, VerdictName
+from elmo_mf.progress import Advance, stage
 from elmo_mf.records.compression import Compression
 from elmo_mf.records.digest import digest
 from elmo_mf.records.identity import EncoderIdentity, RunIdentity, Scoring
@@ -294,18 +295,27 @@ def boards(records: Sequence[Record], outputs: ReadOutputs = lambda _: None, mar
         >>> [row.encoder for row in board.rows if row.is_baseline]
         ['shuffled weights']
     """
+    with stage("tables", 100, "%") as advance:  # half of them for what is read
+        built = list(_built(records, outputs, margin, advance))
+    return sorted(built, key=lambda board: (not board.has_recommendation, not board.trust.decides))
+
+
+def _built(records: Sequence[Record], outputs: ReadOutputs, margin: float, advance: Advance) -> Iterator[Board]:
+    """Yield the boards task by task."""
+
+    def read(record: Record) -> Outputs | None:
+        advance(50 / len(records))
+        return outputs(record)
+
     tasks: dict[tuple[bool, str], dict[tuple[int, str], _Setting]] = {}
-    known = _named(_settings(records, outputs), _training_texts(records))
+    known = _named(_settings(records, read), _training_texts(records))
     count = Counter(_elmo(setting.first) for setting in known for _ in setting.places)
     for setting in known:
         run = setting.first.run
         tasks.setdefault((run.is_language_model, run.task), {})[-count[_elmo(setting.first)], _name(run)] = setting
-    built = [
-        board
-        for _, settings in sorted(tasks.items())
-        for board in _boards_of_task([settings[setting] for setting in sorted(settings)], records, margin)
-    ]
-    return sorted(built, key=lambda board: (not board.has_recommendation, not board.trust.decides))
+    for _, settings in sorted(tasks.items()):
+        yield from _boards_of_task([settings[setting] for setting in sorted(settings)], records, margin)
+        advance(50 / len(tasks))
 
 
 def _settings(records: Sequence[Record], outputs: ReadOutputs) -> list[_Setting]:

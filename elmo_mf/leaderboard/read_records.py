@@ -48,6 +48,8 @@ def check_records(folder: Path) -> None:
 
 
 def _without_records(folder: Path) -> InputError:
+    if folder.is_file():
+        return InputError(folder, "found a file, expected the output folder of a sweep")
     where = RecordStore(folder).folder
     return InputError(where, f"found no records, expected those that elmo-mf sweep --output {folder} writes")
 

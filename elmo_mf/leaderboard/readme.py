@@ -20,7 +20,7 @@ from elmo_mf.leaderboard._units import Unit
 from elmo_mf.leaderboard._use import use_of
 from elmo_mf.leaderboard._vega import draw
 from elmo_mf.leaderboard.aggregate import Board, Row
-from elmo_mf.progress import track
+from elmo_mf.progress import stage, track
 from elmo_mf.records import Record
 from elmo_mf.records.identity import View
 
@@ -57,7 +57,9 @@ def write_figures(boards: Sequence[Board], folder: Path) -> None:
     """
     methods = methods_of(boards)
     specifications = [figure(board, methods) for board in track(boards, "figures", "boards")]
-    for board, image in zip(boards, draw(specifications), strict=True):
+    with stage("drawing", 1, "program"):
+        images = draw(specifications)
+    for board, image in zip(boards, images, strict=True):
         write_text(folder / f"board-{board.name}-light.svg", image)
         write_text(folder / f"board-{board.name}-dark.svg", darkened(image))
 

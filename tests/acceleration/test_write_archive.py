@@ -371,11 +371,12 @@ def test_an_archive_without_elmo(archives: Archives, tmp_path: Path) -> None:
 
 
 def test_compressed_archives_only(tmp_path: Path) -> None:
-    """A file that is no archive at all."""
+    """Files that are no archives at all."""
     path = tmp_path / "model.tar.gz"
-    path.write_bytes(gzip.compress(b"x" * 2000))
-    with pytest.raises(InputError, match="found a damaged archive"), open_archive(path):
-        pass
+    for content in (gzip.compress(b"x" * 2000), b"x"):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"found a damaged archive \(no tar file\)"), open_archive(path):
+            pass
 
 
 def test_no_examples(archives: Archives, tmp_path: Path) -> None:

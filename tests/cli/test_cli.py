@@ -454,6 +454,8 @@ def test_sweep_errors(
 @pytest.mark.slow
 def test_leaderboard_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "found no records" in _fails(capsys, "leaderboard", tmp_path)
+    (tmp_path / "file").touch()
+    assert "file: found a file, expected the output folder" in _fails(capsys, "leaderboard", tmp_path / "file")
     write(tmp_path, [record(None, 0.4)])
     (tmp_path / "records" / "broken.json").write_text("{")
     assert _run("leaderboard", tmp_path) == 0

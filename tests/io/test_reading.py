@@ -18,9 +18,11 @@ from elmo_mf.io import TextLines, check_folder, check_output, exclusive, read_by
 def test_special_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "zero").symlink_to("/dev/zero")
     os.mkfifo(tmp_path / "fifo")
-    for name in ("zero", "fifo", "."):
+    for name in ("zero", "fifo"):
         with pytest.raises(InputError, match=r"not a regular file|cannot be opened"):
             read_bytes(tmp_path / name, "options file", "options.json", most=100)
+    with pytest.raises(InputError, match=f"^{tmp_path}: found a folder, expected options.json$"):
+        read_bytes(tmp_path, "options file", "options.json", most=100)
     with pytest.raises(InputError, match="none: "):
         read_bytes(tmp_path / "none", "options file", "options.json", most=100)
     with pytest.raises(InputError, match="cannot be opened"):

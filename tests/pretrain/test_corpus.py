@@ -66,7 +66,7 @@ def test_a_vocabulary_file_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert Vocabulary.from_file(tmp_path / "vocabulary.txt") == vocabulary
     with pytest.raises(InputError, match=r"none\.txt: "):
         Vocabulary.from_file(tmp_path / "none.txt")
-    with pytest.raises(InputError, match="not a regular file"):
+    with pytest.raises(InputError, match="found a folder"):
         Vocabulary.from_file(tmp_path)
 
 

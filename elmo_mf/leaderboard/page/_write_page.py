@@ -17,6 +17,7 @@ from elmo_mf.io import write_text
 from elmo_mf.leaderboard._vega import bundle
 from elmo_mf.leaderboard.aggregate import Board
 from elmo_mf.leaderboard.page._page_data import MOST_INSIDE, page_data
+from elmo_mf.progress import stage
 
 MOST_PLAIN = 3_300_000
 """Size in bytes above which the page contains its data compressed."""
@@ -34,7 +35,10 @@ def write_page(
         most_plain: Size in bytes above which the page contains its data compressed.
     """
     path = folder / "index.html"
-    write_text(path, page(page_data(boards, most_inside), most_plain=most_plain))
+    with stage("page", 100, "%") as advance:
+        data = page_data(boards, most_inside)
+        advance(50)
+        write_text(path, page(data, most_plain=most_plain))
     return path
 
 
