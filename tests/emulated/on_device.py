@@ -35,7 +35,7 @@ from elmo_mf.experiments import workspace
 from elmo_mf.lm import CoreLstm, compress_core
 from elmo_mf.pretrain import PretrainSettings, Trainer
 from elmo_mf.records import RecordStore
-from elmo_mf.tasks import expand, picked
+from elmo_mf.tasks import _language_model_latency, expand, picked
 from elmo_mf.tasks._measurement import execute, measure_times
 from tests.bilm.layers import DENSE, FACTORED, Layer, assert_close, plain_layer
 from tests.bilm.reference import PlainWeights
@@ -324,6 +324,8 @@ def one_gpu(gpu: EmulatedGpu, monkeypatch: pytest.MonkeyPatch) -> EmulatedGpu:
     """What AllenNLP finds."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.nn.Module, "cuda", lambda module, _: module.to(GPU))
+    monkeypatch.setattr(_language_model_latency, "_STEPS", 5)  # every step takes milliseconds here
+    monkeypatch.setattr(_language_model_latency, "_REPEATS", 2)
     return gpu
 
 
