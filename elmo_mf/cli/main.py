@@ -42,7 +42,9 @@ from elmo_mf.progress import reported_to
 
 _UsageError: Any = typer.BadParameter.__base__  # of Click, or of Typer's own copy of it, depending on the release
 _UNBREAKABLE = "\u2011"  # a hyphen
-_RESUMABLE = frozenset({"accelerate", "embed", "fetch", "gradients", "pretrain", "sweep"})
+_RESUMABLE = frozenset({"embed", "fetch", "gradients", "pretrain", "sweep"})
+_RESUMABLE_OPTIONS = ("--distill", "--data")  # of `compress` and `accelerate`
+_NEEDS_NO_ADVICE = frozenset({"recommend", "setup-allennlp", "tasks", "--serve"})
 
 
 class _Command(TyperCommand):
@@ -180,8 +182,12 @@ def _check_none_empty(arguments: Sequence[str]) -> None:
 
 
 def _interruption(arguments: Sequence[str]) -> str:
-    resumable = _RESUMABLE.intersection(arguments[:1]) or any(one.startswith("--distill") for one in arguments)
-    return "interrupted" + ("; run the same command again to resume" if resumable else "")
+    """Say whether the same command goes on where this one stopped."""
+    if not arguments or _NEEDS_NO_ADVICE.intersection((arguments[0], *arguments)):
+        return "interrupted"
+    if arguments[0] in _RESUMABLE or any(one.startswith(_RESUMABLE_OPTIONS) for one in arguments):
+        return "interrupted; run the same command again to resume"
+    return "interrupted; the same command starts over"
 
 
 def _show_warning(message: Warning | str, *_: Any) -> None:

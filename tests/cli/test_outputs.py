@@ -222,6 +222,22 @@ def test_a_folder_that_holds_an_elmo_is_not_a_file(tmp_path: Path, capsys: pytes
     assert "expected the name of a file" in capsys.readouterr().err
 
 
+def test_an_interrupted_command_says_that_it_starts_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("elmo_mf.compression.compress_checkpoint", interrupted)
+    assert (
+        main(["compress", str(demo_options()), str(demo_weights()), "--rank", "8", "--out", str(tmp_path / "out")])
+        == 130
+    )
+    assert capsys.readouterr().err == "elmo-mf: interrupted; the same command starts over\n"
+    monkeypatch.setattr("elmo_mf.tasks.task_names", interrupted)
+    assert main(["tasks"]) == 130 and capsys.readouterr().err == "elmo-mf: interrupted\n"
+
+
 @pytest.mark.parametrize("command", ["embed", "pretrain", "compress", "fetch", "sweep"])
 def test_an_interrupted_command_says_that_it_can_be_resumed(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
