@@ -29,6 +29,7 @@ from elmo_mf.bilm import BilmOptions
 from elmo_mf.compression import encoder_identity
 from elmo_mf.errors import InputError, missing, one_line
 from elmo_mf.io import check_output, exclusive, remove_folder
+from elmo_mf.progress import stage
 from elmo_mf.provenance import regular_hash
 from elmo_mf.storage.resumable import mark_folder
 from elmo_mf.tabular import Tabular
@@ -192,7 +193,9 @@ def accelerate_archive(
         raise missing(source, "model archive", "a model archive of AllenNLP")
     known = StockSettings() if options is None else StockSettings.of_options(BilmOptions.from_file(options))
     with open_archive(source) as opened, _stock_allennlp(packages):
-        task = _Task(opened, out, load_stock(opened, known), encoder, known, tuple(packages), stock, seconds)
+        with stage("loading the model", 1, "archive"):
+            original = load_stock(opened, known)
+        task = _Task(opened, out, original, encoder, known, tuple(packages), stock, seconds)
         return task.convert() if search is None else task.search(search)
 
 

@@ -16,6 +16,7 @@ from elmo_mf.cli._output_options import Force, PlotOptions, check_unused
 from elmo_mf.cli._terminal import echo
 from elmo_mf.errors import InputError, check_installed, missing, one_of
 from elmo_mf.io import check_output, write_json
+from elmo_mf.progress import stage
 
 if TYPE_CHECKING:
     from elmo_mf.acceleration import EncoderSettings
@@ -170,8 +171,10 @@ def accelerate(
     if stock and compression is None and searched.data is None:
         raise InputError("--stock requires one of --rank, --budget or --highway-rank")
     os.environ.setdefault("TQDM_DISABLE", "1")
-    from elmo_mf.acceleration import accelerate_archive, plot_search
     from elmo_mf.cli._accelerate_report import print_result
+
+    with stage("loading AllenNLP", 1, "package"):
+        from elmo_mf.acceleration import accelerate_archive, plot_search
 
     result = accelerate_archive(
         model, out, run.settings(compression), searched.settings(how.calibration), elmo_options=run.elmo_options,

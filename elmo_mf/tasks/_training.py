@@ -12,6 +12,7 @@ import torch
 from elmo_mf.determinism import deterministic
 from elmo_mf.errors import InputError
 from elmo_mf.experiments import Progress, Workspace
+from elmo_mf.progress import stage
 from elmo_mf.records.base_model import Count, Data
 from elmo_mf.tasks.task_config import TaskConfig
 
@@ -31,11 +32,12 @@ _BEST = "best_validation_"  # prefix of the metrics after the best epoch
 @cache
 def plugins() -> None:
     """Import AllenNLP's plugins and ours once, because searching their folders takes a second."""
-    from allennlp.common.plugins import import_plugins
-    from allennlp.common.util import import_module_and_submodules
+    with stage("loading AllenNLP", 1, "package"):
+        from allennlp.common.plugins import import_plugins
+        from allennlp.common.util import import_module_and_submodules
 
-    import_plugins()
-    import_module_and_submodules("elmo_mf.plugin")
+        import_plugins()
+        import_module_and_submodules("elmo_mf.plugin")
 
 
 def training_device(cuda_device: int | None = None) -> torch.device:
@@ -64,11 +66,11 @@ def training_loop(config: dict[str, Any], work: str) -> TrainModel:
         config: AllenNLP config.
         work: Folder for AllenNLP's files.
     """
+    plugins()
     from allennlp.commands.train import TrainModel
     from allennlp.common import Params
     from allennlp.common.util import prepare_environment
 
-    plugins()
     params = Params(copy.deepcopy(config))  # `from_params` empties it
     prepare_environment(params)
     return TrainModel.from_params(params=params, serialization_dir=work, local_rank=0)

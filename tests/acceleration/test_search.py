@@ -239,7 +239,8 @@ def test_without_data(archives: Archives, tmp_path: Path, capsys: pytest.Capture
     with open_archive(out) as opened:
         stored = [numbers.nbytes for name, numbers in opened.state_dict().items() if ".bilm." in name]
     assert sizes["result"] == sum(stored)
-    assert "times as fast as AllenNLP's" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "loading AllenNLP\nloading the model\n" in printed and "times as fast as AllenNLP's" in printed
     config = load_archive(out).config["model"].as_dict(quiet=True)
     assert config["text_field_embedder"]["token_embedders"]["elmo_mf"]["state"] == "zero"
 
