@@ -13,13 +13,16 @@ from typing import Any
 
 import pytest
 import torch
+from allennlp.__main__ import run
 from allennlp.commands.train import train_model_from_file
 from allennlp.data.data_loaders import MultiProcessDataLoader
 from allennlp.evaluation import Evaluator
 from allennlp.models.archival import load_archive
+from allennlp.modules.elmo_lstm import ElmoLstm
 from allennlp.predictors import Predictor
 
 from tests.drop_in.install import drop_in
+from tests.processes import in_another_process
 
 ROOT = Path(__file__).parents[2]
 WORDS = "the a film plot actor is was not very good bad dull fine charming".split()
@@ -43,6 +46,14 @@ def _allennlp(folder: Path, *commands: Sequence[str | Path]) -> str:
     result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-3000:]
     return result.stdout.split("by ")[-1].strip()
+
+
+def _predict(folder: Path, *arguments: str | Path) -> str:
+    """Run AllenNLP's `predict` in a folder; returns the module that computed."""
+    os.chdir(folder)
+    sys.argv = ["allennlp", "predict", *map(str, arguments)]
+    run()
+    return str(ElmoLstm._lstm_forward.__module__)
 
 
 @pytest.fixture
@@ -117,8 +128,8 @@ def test_commands(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads((folder / "scores.json").read_text()) == pytest.approx(scores, abs=1e-5)
 
     (folder / ".allennlp_plugins").write_text("elmo_mf.drop_in\n")
-    predict = ("predict", stock, "sentences.jsonl", "--output-file", "predictions.jsonl", "--silent")
-    assert _allennlp(folder, predict).startswith("elmo_mf.drop_in")
+    files = (stock, "sentences.jsonl", "--output-file", "predictions.jsonl", "--silent")
+    assert in_another_process(_predict, folder, *files).startswith("elmo_mf.drop_in")
     lines = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
     _assert_equal_predictions(lines, predictions)
 
