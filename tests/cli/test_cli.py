@@ -460,7 +460,7 @@ def test_leaderboard_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     (tmp_path / "records" / "broken.json").write_text("{")
     assert _run("leaderboard", tmp_path) == 0
     printed, warning = capsys.readouterr()
-    assert printed.startswith("tables\nfigures: 1 boards\ndrawing\npage\n")
+    assert printed.startswith("tables\nfigures\ndrawing\npage\n")
     assert warning.startswith("elmo-mf: warning: ") and "broken.json: found something that is not JSON" in warning
     assert warning.endswith("; left out\n") and (tmp_path / "README.md").exists()
     assert (tmp_path / "records" / "broken.json").exists()
