@@ -89,11 +89,7 @@ def open_archive(source: Path) -> Iterator[ModelArchive]:
 
 
 def _opened(source: Path, folder: Path) -> ModelArchive:
-    config_file = folder / CONFIG
-    weights = folder / (WEIGHTS if (folder / WEIGHTS).exists() else _BEST)
-    for path in (config_file, weights, folder / VOCABULARY):
-        if not path.exists():
-            raise InputError(source, f"found no {path.name}, expected {_EXPECTED}")
+    config_file, weights = _files(source, folder)
     try:
         config = read_json(config_file, "config", _EXPECTED, most=_MOST_CONFIG)
     except InputError as error:
@@ -102,6 +98,16 @@ def _opened(source: Path, folder: Path) -> ModelArchive:
         raise InputError(source, CONFIG, "model", "found no JSON object, expected the config of a model")
     _check_version(source, folder / META)
     return ModelArchive(source, folder, config, weights)
+
+
+def _files(source: Path, folder: Path) -> tuple[Path, Path]:
+    """Return the config and the weights in the folder of an archive, which also needs a vocabulary."""
+    config_file = folder / CONFIG
+    weights = folder / (WEIGHTS if (folder / WEIGHTS).exists() else _BEST)
+    for path in (config_file, weights, folder / VOCABULARY):
+        if not path.exists():
+            raise InputError(source, f"found no {path.name}, expected {_EXPECTED}")
+    return config_file, weights
 
 
 def _check_version(source: Path, path: Path) -> None:
@@ -124,12 +130,13 @@ def check_archive(source: Path) -> None:
     """Check that an archive has a config and weights, which AllenNLP writes first; `open_archive` checks the rest.
 
     Args:
-        source: `model.tar.gz`, or the folder of a training, which is not checked.
+        source: `model.tar.gz`, or the folder of a training.
 
     Raises:
-        InputError: The file cannot be read, is not an archive, or lacks a config or weights.
+        InputError: The file cannot be read, is not an archive, or lacks a config or weights; or the folder does.
     """
     if source.is_dir():
+        _files(source, source)
         return
     left = [CONFIG, WEIGHTS]
     with _tar(source) as archive:

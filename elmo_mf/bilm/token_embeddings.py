@@ -83,6 +83,8 @@ def read_token_embeddings(path: Path, vocabulary: Path | None, layer: TokenLayer
     if not isinstance(layer, CharCnn) or layer.vocabulary is not None:
         found, expected = "an ELMo that has a table of words", "an ELMo with only a character CNN"
         raise InputError(path, f"found token embeddings for {found}, expected {expected}")
+    if path.is_dir():
+        raise InputError(path, f"found a folder, expected {_EXPECTED}")
     words_file = vocabulary or vocabulary_beside(path)
     if words_file is None:
         expected = f"{', '.join(VOCABULARIES)}, or another that is given"

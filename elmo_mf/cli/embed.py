@@ -42,6 +42,11 @@ class KnownWords:
         Path | None, Option(help="Words of --token-embeddings; by default the vocabulary next to that file.")
     ] = None
 
+    def check(self) -> None:
+        """Raise an `InputError` if there are words without vectors."""
+        if self.token_vocabulary is not None and self.token_embeddings is None:
+            raise InputError("--token-vocabulary requires --token-embeddings")
+
     def put_into(self, bilm: Bilm) -> dict[str, str]:
         """Let an encoder use the vectors, and return what they add to its identity.
 
@@ -164,6 +169,7 @@ def embed(
 
     output = the_output(output, out)
     check_texts([text] if not (fasta or vocabulary) else [])
+    known.check()
     settings, files = vectors.settings(), elmo.files()
     compression = compress.compression_of(files)
     check_output("OUTPUT", output, inputs=[text, *files.inputs, known.token_embeddings, known.token_vocabulary])

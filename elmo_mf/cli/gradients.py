@@ -72,7 +72,10 @@ def gradients(
 
     check_output("OUTPUT", output, (file, options, weights))
     changes = {"data": None if data is None else str(data)} | elmo_keys(options, weights)
-    with options_named({"sweep.limit": "--limit" if limit is not None else "sweep.limit", "sweep.seeds": "--seed"}):
+    given = {
+        f"sweep.{name}": f"--{name}" for name, value in {"limit": limit, "data": data}.items() if value is not None
+    }
+    with options_named({"sweep.seeds": "--seed", **given}):
         spec = SweepSpec.from_file(
             file, tasks=[task], methods=[], compressions=[], seeds=[seed], limit=limit, include=include, **changes
         )

@@ -21,7 +21,7 @@ from elmo_mf.cli._output_options import Force, check_unused
 from elmo_mf.cli._terminal import echo
 from elmo_mf.cli._tracker_option import TrackerName
 from elmo_mf.errors import InputError, check_installed
-from elmo_mf.io import check_folder, check_output, write_json
+from elmo_mf.io import check_folder, check_no_file, check_output, write_json
 from elmo_mf.progress import unreported
 
 if TYPE_CHECKING:
@@ -92,7 +92,8 @@ class GridOptions:
     def option_names(self) -> Mapping[str, str]:
         """Return the options that are given, by the keys of a sweep or of its compressions that they set."""
         keys = {"tasks": "tasks", "limit": "sweep.limit", "seeds": "sweep.seeds", "ranks": "compression.rank",
-                "methods": "compression.method", "targets": "compression.targets"}  # fmt: skip
+                "methods": "compression.method", "targets": "compression.targets", "data": "sweep.data",
+                "glove": "sweep.glove"}  # fmt: skip
         return {key: f"--{name}" for name, key in keys.items() if getattr(self, name) is not None}
 
     def _lists(self, *names: str) -> Iterator[tuple[str, str]]:
@@ -246,7 +247,9 @@ def sweep(
         mode.check(where, tracker)
         if where.ray is not None and not only_report:
             check_cluster(where.ray)
-    if not only_report:
+    if only_report:
+        check_no_file("--output", output)
+    else:
         check_folder("--output", output)
     spec = grid.spec(file if file is None else sweep_file(file))
     if not only_report:

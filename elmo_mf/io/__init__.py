@@ -20,7 +20,15 @@ from elmo_mf.io._atomic import (
     write_text,
 )
 from elmo_mf.io._checked import checked_file
-from elmo_mf.io._output import OutputError, check_folder, check_output, check_space, exclusive, output_errors
+from elmo_mf.io._output import (
+    OutputError,
+    check_folder,
+    check_no_file,
+    check_output,
+    check_space,
+    exclusive,
+    output_errors,
+)
 from elmo_mf.io._text_lines import TextLines
 from elmo_mf.io.reading import (
     content_kind,
@@ -40,6 +48,7 @@ __all__ = [
     "atomic_files",
     "atomic_path",
     "check_folder",
+    "check_no_file",
     "check_output",
     "check_settled",
     "check_space",

@@ -91,14 +91,27 @@ def check_folder(
             its nearest existing parent, is not writable.
     """
     _check_name(option, folder)
-    if os.path.lexists(folder) and not folder.is_dir():
-        raise InputError(option, f"found the file {folder}, expected a folder")
+    check_no_file(option, folder)
     read = list(inputs)
     for name in names:
         _check_not_among(option, folder / name, read)
         if (folder / name).is_dir():
             raise InputError(option, f"found the folder {folder / name}, expected a file of that name or none")
     _check_writable(option, folder, folder.absolute())
+
+
+def check_no_file(option: str, folder: Path) -> None:
+    """Check that a folder, which need not exist, is not a file.
+
+    Args:
+        option: Command-line option or argument, for the message.
+        folder: The folder.
+
+    Raises:
+        InputError: It is a file.
+    """
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise InputError(option, f"found the file {folder}, expected a folder")
 
 
 def check_space(option: str, path: Path, size: int) -> None:

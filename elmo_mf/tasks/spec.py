@@ -65,6 +65,18 @@ def _check_path(text: str) -> str:
     return embedded(expanded(text))
 
 
+def _check_folder(path: str) -> str:
+    if Path(path).is_file():  # it may be missing until its files are downloaded
+        raise unexpected("", words(f"the file {path}"), "a folder")
+    return path
+
+
+def _check_file(path: str) -> str:
+    if Path(path).is_dir():
+        raise unexpected("", words(f"the folder {path}"), "a file")
+    return path
+
+
 def _check_limit(limit: object) -> object:
     """Check a limit: a number, numbers by split, or either by task."""
     if not isinstance(limit, dict):
@@ -100,6 +112,8 @@ def _files_in(options: str) -> dict[str, str]:
 
 
 _Path: TypeAlias = Annotated[str, AfterValidator(_check_path)]
+_Folder: TypeAlias = Annotated[_Path, AfterValidator(_check_folder)]
+_File: TypeAlias = Annotated[_Path, AfterValidator(_check_file)]
 _Seed: TypeAlias = Annotated[int, Field(ge=0, lt=1 << 32)]
 _Texts: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_each_once)]
 _Integers: TypeAlias = Annotated[
@@ -142,14 +156,14 @@ class SweepSpec(BaseModel):
     """How compressed ELMos are combined with the tasks' models, see `elmo_mf.records.identity.View`."""
     baselines: Annotated[tuple[Baseline, ...], BeforeValidator(_listed), AfterValidator(_each_once)] = ()
     """Baselines in place of an ELMo, for comparison; see `elmo_mf.records.identity.Baseline`."""
-    smaller: _Path | None = None
+    smaller: _Folder | None = None
     """Folder of the ELMo of the baseline `smaller`, such as `elmo-mf pretrain` writes."""
     precisions: Annotated[tuple[Precision, ...], BeforeValidator(_listed), AfterValidator(_each_once)] = ()
     """Precisions of the dense ELMo in addition to float32."""
     compressed_precisions: Annotated[tuple[Precision, ...], BeforeValidator(_listed), AfterValidator(_each_once)] = ()
     """Precisions of the compressed ELMos in addition to float32; `int8` and `int4` round their factors.
     If a budget counts the bytes of another type, the precision is that of this type instead."""
-    data: _Path | None = None
+    data: _Folder | None = None
     """Folder with one folder per task; by default each task's demo data."""
     options: _Path
     """options.json of the ELMo, or without `weights` a folder with both; by default that of the embedded one."""
@@ -157,7 +171,7 @@ class SweepSpec(BaseModel):
     """Weights of the ELMo; by default those of the embedded one."""
     preset: Literal["demo", "board", "paper"] = "demo"
     """Sizes of the tasks' models; all except `demo` use word vectors."""
-    glove: _Path | Annotated[dict[str, _Path], AfterValidator(_by_task)] | None = None
+    glove: _File | Annotated[dict[str, _File], AfterValidator(_by_task)] | None = None
     """File of word vectors for the presets `board` and `paper`, or files by task."""
     limit: _Limit = None
     """Examples used of each split: a number, numbers by split, or either by task."""

@@ -301,6 +301,36 @@ def test_inspect(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["sweep", "--dry-run", "--data", "file"], "--data: found the file file, expected a folder"),
+        (["sweep", "--status", "--data", "file"], "--data: found the file file, expected a folder"),
+        (["sweep", "--dry-run", "--glove", "folder"], "--glove: found the folder folder, expected a file"),
+        (["sweep", "--dry-run", "--output", "file"], "--output: found the file file, expected a folder"),
+        (["sweep", "--status", "--output", "file"], "--output: found the file file, expected a folder"),
+        (["sweep", "smaller.jsonnet", "--dry-run"], "smaller: found the file file, expected a folder"),
+        (["gradients", "sst", "g.hdf5", "--data", "file"], "--data: found the file file, expected a folder"),
+        (["embed", "file", "v.hdf5", "--token-embeddings", "folder"], "folder: found a folder, expected token emb"),
+        (["embed", "file", "v.hdf5", "--token-vocabulary", "file"], "--token-vocabulary requires --token-embeddings"),
+        (["accelerate", "folder", "--out", "fast.tar.gz"], "folder: found no config.json, expected a model archive"),
+    ],
+)
+def test_files_and_folders_in_place_of_each_other(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("a line\n")
+    Path("folder").mkdir()
+    Path("smaller.jsonnet").write_text("{baselines: ['smaller'], smaller: 'file'}")
+    assert message in _fails(capsys, *arguments)
+    assert sorted(path.name for path in Path().iterdir()) == ["file", "folder", "smaller.jsonnet"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
         (["--plot", "spectra.bmp"], "--plot: found spectra.bmp"),
         (
             ["--theme", "drak"],
