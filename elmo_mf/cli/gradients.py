@@ -44,12 +44,12 @@ def gradients(
     include: Include = [],  # noqa: B006 - Typer reads it
     force: Force = False,
 ) -> None:
-    """Write the second moments of a loss's gradients in the dense encoder, for fisher_svd and kfac_svd.
+    """Write the second moments of a loss's gradients in the dense encoder, for compress, accelerate and shrink.
 
     The loss is that of a task's model, which is trained first; or, for wikitext2-bilm, the ELMo's own loss as a
-    language model on the training text, with the softmax next to its weights. elmo-mf compress and the key gradients of
-    a config accept the file; a sweep creates such files itself. The same command resumes an interrupted run, with the
-    data, the encoder, the activations and the trained model in OUTPUT.parts.
+    language model on the training text, with the softmax next to its weights. fisher_svd, kfac_svd and --cells read the
+    file; the key gradients of a config names it, and a sweep creates such files itself. The same command resumes an
+    interrupted run, whose data, encoder, activations and trained model are kept in OUTPUT.parts until it ends.
 
     Examples:
 

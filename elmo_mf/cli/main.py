@@ -83,7 +83,7 @@ for command, summary in (
     (compress.compress, "Factorize the weights of an ELMo."),
     (convert.convert, "Convert an ELMo of TensorFlow or ELMoForManyLangs."),
     (embed.embed, "Turn a text file into vectors."),
-    (explain.explain, "Analyse which matrices of a sweep can be compressed, and why."),
+    (explain.explain, "Analyse which matrices can be compressed, and why."),
     (fetch.fetch, "Download published weights, data or word vectors."),
     (gradients.gradients, "Write gradients of a loss, for compress and shrink."),
     (inspect.inspect, "Print shapes, ranks and norms of an ELMo's matrices."),

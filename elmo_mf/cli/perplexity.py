@@ -37,9 +37,9 @@ def perplexity(
 ) -> None:
     """Compute the perplexity of both directions on held-out text, dense and compressed; lower is better.
 
-    The softmax, softmax.hdf5 and vocabulary.txt, is written by `elmo-mf pretrain` next to the weights. Each sentence is
-    read on its own. Words that are not in the vocabulary count as <UNK>, so that only perplexities of encoders with the
-    same vocabulary are comparable.
+    The softmax is softmax.hdf5 and vocabulary.txt next to the weights, where pretrain, convert and shrink write them.
+    Each sentence is read on its own. Words that are not in the vocabulary count as <UNK>, so that only perplexities of
+    encoders with the same vocabulary are comparable.
 
     Examples:
 

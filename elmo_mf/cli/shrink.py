@@ -26,8 +26,8 @@ def shrink(
     gradients: Annotated[
         Path | None,
         Option(
-            help="File of elmo-mf gradients wikitext2-bilm, used to choose the cells to remove: those that the loss "
-            "needs least."
+            help="File written by elmo-mf gradients, used to choose the cells to remove: those that the loss needs "
+            "least."
         ),
     ] = None,
     dtype: Annotated[str, Option(help="Type of the stored weights: float32 or float16.")] = "float32",

@@ -64,7 +64,7 @@ def shrink_checkpoint(
         out: Folder for the result.
         cells: Number of cells to keep in each direction of each layer, see `remove_cells`.
         calibration: Tokenised text, one sentence per line. Defaults to the text that comes with elmo-mf.
-        gradients: File that `elmo-mf gradients` wrote for this ELMo as a language model. Defaults to none.
+        gradients: File that `elmo-mf gradients` wrote for this ELMo. Defaults to none.
         dtype: Type of the stored weights: `float32` or `float16`. Defaults to float32.
         licence: Licence for the model card. Defaults to the one on the card of the weights.
 

@@ -102,7 +102,7 @@ def remove_cells(
         cells: Number of cells to keep in each direction of each layer. Machine code needs a multiple of 16 on
             processors with AVX-512, and of 8 with AVX2.
         text: Calibration text, tokenised, one sentence per line; the first 50,000 tokens are read.
-        gradients: File that `elmo-mf gradients` wrote for this ELMo as a language model.
+        gradients: File that `elmo-mf gradients` wrote for this ELMo.
 
     Returns:
         The weights and options of the smaller ELMo, which is dense.
