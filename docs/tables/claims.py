@@ -37,7 +37,18 @@ def claims() -> Iterator[tuple[str, Claims]]:
         "language-models.md": [_language_in_short],
         "how-to.md": [_accelerated, _precisions_in_short],
         "sweeps.md": [_processors, _processors_in_short, _sweeps],
-        "compression.md": [_errors, _allocation, _scores, _language, _sizes, _elmo, _cells, _highways, _longer],
+        "compression.md": [
+            _errors,
+            _allocation,
+            _compressing,
+            _scores,
+            _language,
+            _sizes,
+            _elmo,
+            _cells,
+            _highways,
+            _longer,
+        ],
         "performance.md": [_limits, _precisions, _memory, _gpu, _gpu_in_short, _pretraining],
     }
     for page, functions in pages.items():
@@ -626,6 +637,13 @@ def _precisions() -> Iterator[str]:
     yield f"the character CNN alone {characters['bfloat16']} times as fast with `bfloat16`"
     yield f"and {characters['int8']} with `int8`"
     yield f"the whole encoder at the lower rank of each table {encoder['bfloat16']} and {encoder['int8']} times"
+
+
+def _compressing() -> Iterator[str]:
+    measured = read_json("compression/compressing.json")["compressing"]
+    wall, processor, megabytes = (measured[name] for name in ("seconds", "processor_seconds", "peak_mb"))
+    yield f"in {wall:.0f} s and {processor:.0f} s of processor time on two cores"
+    yield f"with {megabytes / 1000:.1f} GB of memory"
 
 
 def _memory() -> Iterator[str]:

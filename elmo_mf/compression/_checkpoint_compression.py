@@ -212,7 +212,8 @@ def _compress(
             if dtype in ROUNDED_DTYPES:
                 stored = read_weights(staging / WEIGHTS, noted, files.vocabulary)
             shaped = after if dense else stored  # rebuilt matrices are reported with the ranks of their factors
-            report = compression_report(before, shaped, parsed, text, compressed.unfactored, dtype, stored)
+            inputs = compressed.inputs
+            report = compression_report(before, shaped, parsed, text, compressed.unfactored, dtype, stored, inputs)
             rest = report, compressed.seconds, compressed.distilled
             result = CompressedCheckpoint(out, hashed, dtype, parsed.token_layer.title, *rest)
             write_json(staging / REPORT, result.to_dict())

@@ -23,12 +23,12 @@ from elmo_mf.bilm.weights import (
     to_dense,
 )
 from elmo_mf.compression._activation_error import ActivationError, activation_error
+from elmo_mf.compression._decomposition import is_large
 from elmo_mf.compression.calibration import (
     CALIBRATION_TEXT,
+    ElmoInputs,
     InputCovariances,
     calibration_sentences,
-    highway_input_covariances,
-    input_covariances,
 )
 from elmo_mf.compression.matrix_reference import MatrixPlace
 from elmo_mf.compression.norms import Norms
@@ -156,6 +156,7 @@ def compression_report(
     unfactored: BilmWeights | None = None,
     dtype: str = "float32",
     stored: BilmWeights | None = None,
+    inputs: ElmoInputs | None = None,
 ) -> CompressionReport:
     """Compare compressed weights with the dense ones.
 
@@ -168,13 +169,15 @@ def compression_report(
         dtype: Type in which the compressed weights are stored, for their bytes. Defaults to float32.
         stored: The compressed weights as they are stored, rounded or rebuilt, whose sizes and errors are reported.
             Defaults to the compressed ones.
+        inputs: Inputs of the matrices before the factorization, which are used if they are of the same text. Defaults
+            to none: they are computed.
 
     Raises:
         InputError: The text cannot be read or has no words.
     """
     smaller, stored = options.with_cells(compressed.cells), stored or compressed
     size = size_report(stored, smaller, dense.cells, dtype)
-    matrices, highways = compressed_matrices(unfactored or dense, compressed, smaller, text, stored)
+    matrices, highways = compressed_matrices(unfactored or dense, compressed, smaller, text, stored, inputs)
     before, after = (Bilm(*both).eval() for both in ((options, dense), (smaller, stored)))
     return CompressionReport(
         cells=(dense.cells, compressed.cells),
@@ -192,6 +195,7 @@ def compressed_matrices(
     options: BilmOptions,
     text: Path = CALIBRATION_TEXT,
     stored: BilmWeights | None = None,
+    inputs: ElmoInputs | None = None,
 ) -> tuple[tuple[MatrixReport, ...], tuple[HighwayReport, ...]]:
     """Compare matrices before and after a compression, as `compression_report` does.
 
@@ -201,6 +205,7 @@ def compressed_matrices(
         options: Options of both.
         text: Tokenised text that gives the inputs of the matrices; the first 50,000 tokens are read.
         stored: See `compression_report`.
+        inputs: See `compression_report`.
 
     Returns:
         The matrices of the LSTMs that are not as they were, and the highway layers that were factorized.
@@ -208,9 +213,11 @@ def compressed_matrices(
     Raises:
         InputError: The text cannot be read or has no words.
     """
-    size, covariances = size_report(compressed, options), input_covariances(dense, options, text)
-    highways = tuple(_highway_reports(dense, compressed, stored or compressed, options, text))
-    return tuple(matrix_reports(dense, stored or compressed, size, covariances)), highways
+    if inputs is None or inputs.text != text:
+        inputs = ElmoInputs(dense, options, text)
+    highways = tuple(_highway_reports(dense, compressed, stored or compressed, inputs))
+    size = size_report(compressed, options)
+    return tuple(matrix_reports(dense, stored or compressed, size, inputs.covariances)), highways
 
 
 def matrix_reports(
@@ -252,12 +259,12 @@ def _matrix_error(
 
 
 def _highway_reports(
-    dense: BilmWeights, compressed: BilmWeights, stored: BilmWeights, options: BilmOptions, text: Path
+    dense: BilmWeights, compressed: BilmWeights, stored: BilmWeights, inputs: ElmoInputs
 ) -> Iterator[HighwayReport]:
     layers = list(zip(*(highway_matrices(weights.token_layer) for weights in (dense, compressed, stored)), strict=True))
     if not any(isinstance(after, Factors) and not isinstance(before, Factors) for before, after, _ in layers):
         return
-    covariances = highway_input_covariances(dense, options, text)
+    covariances = inputs.highway_covariances
     for layer, ((before, after, kept), covariance) in enumerate(zip(layers, covariances, strict=True)):
         if isinstance(after, Factors):
             dense_matrix, rebuilt = (to_dense(matrix).astype(np.float64) for matrix in (before, kept))
@@ -296,4 +303,5 @@ def _norm(matrix: Array, covariance: Array | None) -> float:
     """|M|_F, or the root of E|M x|^2 for inputs x of a covariance."""
     if covariance is None:
         return float(np.linalg.norm(matrix))
-    return float(np.sqrt(max(0.0, np.einsum("ij,ij->", matrix @ covariance, matrix))))
+    weighted = (matrix.T @ matrix, covariance) if is_large(matrix) else (matrix @ covariance, matrix)
+    return float(np.sqrt(max(0.0, np.einsum("ij,ij->", *weighted))))

@@ -19,6 +19,7 @@ from elmo_mf.compression._matrix_factorization import LstmFactorization
 from elmo_mf.compression.allocation import MatrixFactorization, candidates_by_outputs, ranks_within
 from elmo_mf.compression.calibration import (
     CALIBRATION_TEXT,
+    ElmoInputs,
     ElmoProbe,
     EncoderProbe,
     Gradients,
@@ -54,6 +55,7 @@ class CompressedElmo:
         unfactored: Its weights before the factorization, with as many memory cells.
         cells: Number of memory cells to which they were reduced; None if none were removed.
         seconds: Time that the removal of cells and the factorization took.
+        inputs: Inputs of `unfactored` on the calibration text, as far as they were computed. Defaults to none.
         distilled: Result of the distillation, if there was one.
     """
 
@@ -62,6 +64,7 @@ class CompressedElmo:
     unfactored: BilmWeights
     cells: int | None
     seconds: float
+    inputs: ElmoInputs | None = None
     distilled: distillation.Distilled | None = None
 
     def applied(self, compression: Compression) -> Compression:
@@ -128,7 +131,7 @@ def compress_elmo(
             rest, gradients = after_removal(weights, compression), gradients.of_cells(fewer.kept)
             probe = ElmoProbe(unfactored, smaller, text)
     factored = factorize(unfactored, rest, probe, gradients)
-    result = CompressedElmo(factored, smaller, unfactored, left, time.perf_counter() - started)
+    result = CompressedElmo(factored, smaller, unfactored, left, time.perf_counter() - started, probe.inputs)
     if compression.distill is None:
         return result
     if checkpoint is not None:

@@ -195,7 +195,9 @@ def _make(spec: SweepSpec, run: Run, workspace: Workspace, gradients: TaskGradie
     compressed = compress_elmo(dense, options, compression)
     seconds = time.perf_counter() - started
     text, smaller = Path(compression.calibration or CALIBRATION_TEXT), compressed.options
-    matrices, highways = compressed_matrices(compressed.unfactored, compressed.weights, smaller, text)
+    matrices, highways = compressed_matrices(
+        compressed.unfactored, compressed.weights, smaller, text, inputs=compressed.inputs
+    )
     workspace.cache.make_room(4 * size_report(compressed.weights, smaller).encoder_parameters)
     noted = with_history(smaller, compressed.applied(compression))
     stored = STORED_TYPES[run.identity.precision]

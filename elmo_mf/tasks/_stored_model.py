@@ -61,11 +61,13 @@ def read_model(folder: Path, model: Model, embedder: ElmoMfTokenEmbedder) -> Sto
     Raises:
         InputError: The model is another one, or the file of its training is damaged.
     """
-    state = torch.load(folder / _WEIGHTS, weights_only=True)
+    state = torch.load(folder / _WEIGHTS, weights_only=True, map_location="cpu")
     known = _without_encoder(model, embedder)
     if state.keys() != known.keys() or any(state[name].shape != known[name].shape for name in state):
         raise InputError(folder / _WEIGHTS, "found the parameters of another model, expected those of the task's")
-    model.load_state_dict(state, strict=False)
+    with torch.no_grad():
+        for name, value in state.items():
+            known[name].copy_(value)  # which shares its memory with the model
     path, content = folder / _TRAINING, "facts of a training"
     return validated_json(StoredTraining, read_bytes(path, content, "an object", most=_MOST_BYTES), str(path), content)
 

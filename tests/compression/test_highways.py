@@ -15,13 +15,20 @@ from torch import Tensor, nn
 from elmo_mf import Bilm, Compression
 from elmo_mf.bilm.characters import batch_to_ids
 from elmo_mf.bilm.weights import BilmWeights, Factors, highway_matrices, to_dense
-from elmo_mf.compression import check_compression, compress, compression_report, read_compression, size_report
+from elmo_mf.compression import (
+    check_compression,
+    compress,
+    compress_elmo,
+    compression_report,
+    read_compression,
+    size_report,
+)
 from elmo_mf.compression.calibration import CALIBRATION_TEXT, calibration_sentences, highway_input_covariances
 from elmo_mf.compression.recovery import distill
 from elmo_mf.errors import InputError
 from elmo_mf.records.compression import Distillation
 from elmo_mf.records.labels import compression_label, targets_label
-from tests.conftest import random_bilm
+from tests.conftest import random_bilm, stages_call
 
 Files = Callable[..., tuple[Path, Path]]
 DENSE = random_bilm()  # two highway layers of 17 filters: 34 x 17 each
@@ -136,6 +143,23 @@ def test_size() -> None:
     assert dense.around_parameters - compressed.around_parameters == saved
     assert dense.around_multiply_adds - compressed.around_multiply_adds == saved
     assert compressed.encoder_ratio == pytest.approx(dense.encoder_parameters / compressed.encoder_parameters)
+
+
+@pytest.mark.slow
+def test_a_report_reads_its_text_once(tmp_path: Path) -> None:
+    """Inputs that a compression has computed are used, unless they are those of another text."""
+    compressed = compress_elmo(
+        WEIGHTS, OPTIONS, Compression(method="whitened_svd", rank=2, targets="all", highway_rank=3)
+    )
+    assert compressed.inputs is not None
+    expected = compression_report(WEIGHTS, compressed.weights, OPTIONS)
+    stages: list[str] = []
+    with stages_call(begun=stages.append):
+        report = compression_report(WEIGHTS, compressed.weights, OPTIONS, inputs=compressed.inputs)
+    assert report == expected and not {"input covariances", "inputs of highway layers"} & set(stages)
+    (tmp_path / "other.txt").write_text("another text\n")
+    other = compression_report(WEIGHTS, compressed.weights, OPTIONS, tmp_path / "other.txt", inputs=compressed.inputs)
+    assert other.matrices[0].factorization.input_error != report.matrices[0].factorization.input_error
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from typing import cast
 
 import torch
@@ -85,6 +86,9 @@ class Runtimes(nn.Module):
         return EagerLstm(lstm, self.settings)
 
     def _build_for_cpu(self, lstm: LstmFormula) -> CpuRuntimes:
+        lstm = cast(
+            LstmFormula, weakref.proxy(lstm)
+        )  # which owns the result: otherwise its memory is kept until garbage is collected
         packed = PackedLstm(lstm, self.precision, self.settings)
         machine_code = None if packed.quantizes else MachineCodeLstm.build(lstm, packed.directions, self.settings)
         return CpuRuntimes(packed, machine_code)

@@ -1,4 +1,4 @@
-from ._encoder_probe import ElmoProbe, EncoderProbe
+from ._encoder_probe import ElmoInputs, ElmoProbe, EncoderProbe
 from ._gradients import Gradients
 from ._highway_covariances import highway_input_covariances
 from ._input_covariances import (
@@ -16,6 +16,7 @@ from ._row_weights import RowWeights, read_row_weights, write_row_weights
 __all__ = [
     "CALIBRATION_TEXT",
     "MAX_TOKENS",
+    "ElmoInputs",
     "ElmoProbe",
     "EncoderProbe",
     "Gradients",

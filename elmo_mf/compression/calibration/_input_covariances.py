@@ -6,13 +6,15 @@ The text is tokenised, one sentence per line; by default `calibration.txt` in th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.lstm import BiLstmLayer, ProjectedLstm
@@ -139,15 +141,16 @@ class RecordedInputs:
             assert isinstance(module, StackedLinear)
             self._inputs.setdefault(module, []).append(arguments[0].detach())
 
-        self._handles = [linear.register_forward_pre_hook(hook) for linear in self._linears]
-        self._mode = torch.enable_grad()
-        self._mode.__enter__()
+        with ExitStack() as stack:
+            for linear in self._linears:
+                stack.callback(linear.register_forward_pre_hook(hook).remove)
+            stack.enter_context(torch.enable_grad())
+            stack.enter_context(saved_tensors_hooks(_forget, _forget))  # nothing is differentiated
+            self._entered = stack.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._mode.__exit__(*error)
-        for handle in self._handles:
-            handle.remove()
+        self._entered.close()
 
     def take(self, lstm: ProjectedLstm) -> dict[str, Tensor]:
         """Return what one LSTM read since the last call.
@@ -158,6 +161,10 @@ class RecordedInputs:
         """
         x, h, *cells = (torch.cat(self._inputs.pop(linear), dim=1) for linear in _linears(lstm))
         return {"gates": torch.cat([x, h], dim=2)} | ({"cells": cells[0]} if cells else {})
+
+
+def _forget(_: object) -> Any:
+    """Keep nothing."""
 
 
 class _Recorder:
@@ -183,7 +190,7 @@ class _Recorder:
         self.tokens += stacked.shape[1]
 
     def covariances(self) -> dict[tuple[int, int], InputCovariances]:
-        means = {key: np.asarray(total.numpy()) / self.tokens for key, total in self.sums.items()}
+        means = {key: np.asarray(total.div_(self.tokens).numpy()) for key, total in self.sums.items()}
         width = self.groups[0][2].state_size  # also the width of the inputs of each of ELMo's layers
         keys = [(direction, layer) for direction, layer, name in means if name == "gates"]
         nothing = np.empty((0, 0))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from elmo_mf.bilm.weights import Array, Factors
-from elmo_mf.compression._decomposition import svd
+from elmo_mf.compression._decomposition import Svd, decomposition
 from elmo_mf.compression.methods.base import NO_STATISTICS, CalibrationStatistics, Factorizer, Method
 
 
@@ -49,13 +49,12 @@ class SvdFactorizer(Factorizer):
     @cached_property
     def error_reductions(self) -> Array:
         """The squared singular values."""
-        return self._svd[1] ** 2
+        return self._svd.values**2
 
     def factors(self, rank: int) -> Factors:
         """Return the factors of a rank, see `Method.factorize`."""
-        u, s, vt = self._svd
-        return self.method.factors_of_svd(u[:, :rank], s[:rank], vt[:rank], self.matrix, self.statistics)
+        return self.method.factors_of_svd(*self._svd.first(rank), self.matrix, self.statistics)
 
     @cached_property
-    def _svd(self) -> tuple[Array, Array, Array]:
-        return svd(self.method.weighted_matrix(self.matrix, self.statistics))
+    def _svd(self) -> Svd:
+        return decomposition(self.method.weighted_matrix(self.matrix, self.statistics))

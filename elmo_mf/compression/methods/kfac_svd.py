@@ -107,7 +107,7 @@ class _Factorizer(SvdFactorizer):
 
     def factors(self, rank: int) -> Factors:
         """See `Method.factorize`."""
-        return _factors(self._root, self._svd[0][:, :rank], self.matrix)
+        return _factors(self._root, self._svd.first(rank)[0], self.matrix)
 
 
 def _factors(root: Array, u: Array, matrix: Array) -> Factors:
