@@ -236,10 +236,10 @@ class _Task:
             )  # fmt: skip
             winner = accelerated(self.original, result.settings)
             self._write(winner, result.settings)
-            remove_folder(folder)
-        sources = {"original": self.archive.source, "result": self.out}
-        memory = {name: peak_memory(path, data, self.packages) for name, path in sources.items()}
-        test = None if unseen is None else self._test(winner, result, unseen)
+            sources = {"original": self.archive.source, "result": self.out}
+            memory = {name: peak_memory(path, data, self.packages) for name, path in sources.items()}
+            test = None if unseen is None else self._test(winner, result, unseen)
+            remove_folder(folder)  # last: until here, the same call resumes
         sizes, rates = self._encoder_bytes(winner), result.winner.speeds
         return AcceleratedArchive(self.out, result.settings, self._elmos(), sizes, None, rates, result, memory, test)
 

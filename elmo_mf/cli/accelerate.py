@@ -162,8 +162,8 @@ def accelerate(
     if json_file is not None:
         check_output("--json", json_file, (*inputs, out))
     figure.check((*inputs, out))
-    if not search_folder(out).exists():  # otherwise an interrupted search is resumed
-        check_unused([out, json_file, figure.plot], force)
+    resumed = searched.data is not None and search_folder(out).exists()
+    check_unused([None if resumed else out, json_file, figure.plot], force)  # a search may have written `out` already
     _check(model, searched, how.calibration, figure, run)
     if stock and how.cells is not None:
         raise InputError("--stock", "found --cells, expected all cells, because AllenNLP's config keeps its sizes")
@@ -176,6 +176,8 @@ def accelerate(
     with stage("loading AllenNLP", 1, "package"):
         from elmo_mf.acceleration import accelerate_archive, plot_search
 
+    if resumed:
+        echo(f"resuming from {search_folder(out)}")
     result = accelerate_archive(
         model, out, run.settings(compression), searched.settings(how.calibration), elmo_options=run.elmo_options,
         packages=run.include_package or (), stock=stock, seconds=searched.seconds,

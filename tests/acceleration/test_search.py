@@ -204,6 +204,34 @@ def test_the_command(
     assert load_archive(out).model is not None and not (tmp_path / "fast.tar.gz.parts").exists()
 
 
+def test_an_interruption_after_the_search_loses_nothing(
+    archives: Archives, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While memory is measured, which takes longest of what follows the search."""
+    archive, out, report = archives(TAGGER), tmp_path / "fast.tar.gz", tmp_path / "r.json"
+    convert = ["accelerate", str(archive), "--out", str(out)]
+    command = [*convert, "--data", str(_data(archive)), "--json", str(report), "--seconds", "0", "--rank", "2"]
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_MEASURED, "peak_memory", interrupted)
+    assert main(command) == 130
+    assert out.exists() and not report.exists()
+    capsys.readouterr()
+    assert main(convert) == 2  # which would not resume the search
+    assert f"{out}: already exists" in capsys.readouterr().err
+    report.write_text("mine")
+    assert main(command) == 2 and report.read_text() == "mine"
+    report.unlink()
+    monkeypatch.setattr(_MEASURED, "peak_memory", lambda *_: None)
+    capsys.readouterr()
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert f"resuming from {out}.parts" in printed and "scoring dense" not in printed
+    assert report.exists() and not out.with_name("fast.tar.gz.parts").exists()
+
+
 def test_peak_memory_is_unknown_where_the_process_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\necho 5\nexit 1\n")
