@@ -47,11 +47,11 @@ def shrink(
       elmo-mf shrink options.json weights.hdf5 --cells 128 --out smaller
       elmo-mf compress smaller/options.json smaller/weights.hdf5 --method whitened_svd --budget 25% --out small
     """
-    from elmo_mf.compression import SMALLER_FILES, shrink_checkpoint
+    from elmo_mf.compression import SMALLER_FILES, SOFTMAX_FILES, shrink_checkpoint
 
     with options_named({name: f"--{name}" for name in ("out", "dtype", "cells", "calibration", "gradients")}):
         files = files_of_command(options, weights)
-        check_unused((out / name for name in SMALLER_FILES), force)
+        check_unused((out / name for name in (*SMALLER_FILES, *SOFTMAX_FILES)), force)
         result = shrink_checkpoint(
             files.options, files.weights, out=out, cells=cells, calibration=calibration, gradients=gradients,
             dtype=dtype, licence=licence,

@@ -3,7 +3,7 @@ from ._checkpoint_compression import COMPRESSED_FILES, CompressedCheckpoint, com
 from ._inspection import inspect
 from ._model_card import Source, licence_on_card, write_compressed_card, write_converted_card, write_pretrained_card
 from ._report import CompressionReport, compressed_matrices, compression_report, matrix_reports
-from ._smaller_checkpoint import SMALLER_FILES, SmallerCheckpoint, shrink_checkpoint
+from ._smaller_checkpoint import SMALLER_FILES, SOFTMAX_FILES, SmallerCheckpoint, shrink_checkpoint
 from ._spectra import plot_spectra, spectra_table
 from .apply import (
     CompressedElmo,
@@ -40,6 +40,7 @@ __all__ = [
     "BYTES_PER_PARAMETER",
     "COMPRESSED_FILES",
     "SMALLER_FILES",
+    "SOFTMAX_FILES",
     "ActivationError",
     "CalibrationStatistics",
     "CompressedCheckpoint",

@@ -63,6 +63,7 @@ ELMO = [str(demo_options()), str(demo_weights())]
 REPLACING: list[tuple[str, list[str]]] = [
     ("out/options.json", ["compress", *ELMO, "--rank", "4", "--out", "out"]),
     ("out/MODEL_CARD.md", ["compress", *ELMO, "--rank", "4", "--out", "out"]),
+    ("out/softmax.hdf5", ["shrink", *ELMO, "--cells", "8", "--out", "out"]),
     ("out/vocabulary.txt", ["convert", "many", "--out", "out"]),
     ("out/options.json", ["pretrain", "t.txt", "--valid", "t.txt", "--out", "out"]),
     ("out.hdf5", ["gradients", "sst", "out.hdf5"]),
