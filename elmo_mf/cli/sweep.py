@@ -236,6 +236,7 @@ def sweep(
       elmo-mf sweep --list
     """
     from elmo_mf.experiments.executors import check_cluster
+    from elmo_mf.records.store import RecordStore
     from elmo_mf.tasks import named_sweeps, sweep_file
 
     if list_sweeps:
@@ -247,9 +248,9 @@ def sweep(
         mode.check(where, tracker)
         if where.ray is not None and not only_report:
             check_cluster(where.ray)
-    if only_report:
-        check_no_file("--output", output)
-    else:
+    for folder in (output, RecordStore(output).folder):
+        check_no_file("--output", folder)
+    if not only_report:
         check_folder("--output", output)
     spec = grid.spec(file if file is None else sweep_file(file))
     if not only_report:

@@ -306,6 +306,7 @@ def test_inspect(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixtur
         (["sweep", "--dry-run", "--glove", "folder"], "--glove: found the folder folder, expected a file"),
         (["sweep", "--dry-run", "--output", "file"], "--output: found the file file, expected a folder"),
         (["sweep", "--status", "--output", "file"], "--output: found the file file, expected a folder"),
+        (["sweep", "--output", "folder"], "--output: found the file folder/records, expected a folder"),
         (["sweep", "smaller.jsonnet", "--dry-run"], "smaller: found the file file, expected a folder"),
         (["gradients", "sst", "g.hdf5", "--data", "file"], "--data: found the file file, expected a folder"),
         (["embed", "file", "v.hdf5", "--token-embeddings", "folder"], "folder: found a folder, expected token emb"),
@@ -323,6 +324,7 @@ def test_files_and_folders_in_place_of_each_other(
     monkeypatch.chdir(tmp_path)
     Path("file").write_text("a line\n")
     Path("folder").mkdir()
+    Path("folder/records").write_text("mine")
     Path("smaller.jsonnet").write_text("{baselines: ['smaller'], smaller: 'file'}")
     assert message in _fails(capsys, *arguments)
     assert sorted(path.name for path in Path().iterdir()) == ["file", "folder", "smaller.jsonnet"]
