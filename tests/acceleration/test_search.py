@@ -204,6 +204,13 @@ def test_the_command(
     assert load_archive(out).model is not None and not (tmp_path / "fast.tar.gz.parts").exists()
 
 
+def test_a_mistake_does_not_stand_in_the_way_of_its_correction(archives: Archives, tmp_path: Path) -> None:
+    archive = archives(TAGGER)
+    data = ["--data", str(_data(archive)), "--limit", "6", "--seconds", "0"]
+    assert main(["accelerate", str(archive), "--out", str(tmp_path / "fast.tar.gz"), *data, "--rank", "99999"]) == 2
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_interruption_after_the_search_loses_nothing(
     archives: Archives, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
