@@ -80,7 +80,7 @@ class Findings:
         at_error: The same at the same relative error of the matrices.
         norms: Spearman's partial correlation of `NORM` with the loss, given the size of the matrices and the rank, over
             compressions of one layer.
-        free: The boards without a ratio because compressing both targets at equal rank costs nothing there: of each,
+        free: The boards without any ratio because compressing both targets at equal rank costs nothing there: of each,
             the smallest compressions.
         in_perplexity: Whether all boards that give a ratio of costs are of language models.
         is_demo: Whether the data of all boards behind them are only a demonstration.
@@ -113,14 +113,17 @@ def findings_of(boards: Sequence[Board]) -> Findings:
         {name: float(np.arctanh(np.clip(r, -_NEARLY_ONE, _NEARLY_ONE))) for name, r in norms.items()}, models
     )
     value, low, high = (float(np.tanh(end)) for end in (z.value, z.low, z.high))
-    costs = [_by_board(tables, partial(additive, at=at)) for at in ("rank", "parameters", "error")]
+    by_rank = _by_board(tables, partial(additive, at="rank"))
+    pairs = (_free_pair(board) for board in deciding if board.title in tables and board.title not in by_rank)
+    free = {pair.board: pair for pair in pairs if pair is not None}
+    costly = {title: table for title, table in tables.items() if title not in free}
+    costs = [by_rank, *(_by_board(costly, partial(additive, at=at)) for at in ("parameters", "error"))]
     at_rank, at_parameters, at_error = (Finding(one, _over_models(one, models)) for one in costs)
-    free = [_free_pair(board) for board in deciding if board.title in tables and board.title not in at_rank.boards]
     with_ratio = {title for values in costs for title in values}
     answering = [board for board in deciding if board.title in {*with_ratio, *norms}]
     return Findings(
         at_rank, at_parameters, at_error, Finding(norms, Interval(value, low, high, z.n)),
-        free=tuple(pair for pair in free if pair is not None),
+        free=tuple(free.values()),
         in_perplexity=all(_is_perplexity(board.scoring) for board in answering if board.title in with_ratio),
         is_demo=bool(answering) and all(board.is_demo for board in answering),
     )  # fmt: skip

@@ -144,13 +144,24 @@ def test_a_board_on_which_nothing_costs_anything_cannot_answer() -> None:
     assert np.isnan(additive(compressions_of(board), "rank"))
 
 
-def test_boards_on_which_nothing_costs_anything_are_named() -> None:
-    """With how compressing both at the lowest rank changes their scores, as far as they can tell encoders apart."""
+@pytest.mark.parametrize("ratio_at_equal_error", [False, True])
+def test_boards_on_which_nothing_costs_anything_are_named(ratio_at_equal_error: bool) -> None:
+    """With how compressing both at the lowest rank changes their scores, as far as they can tell encoders apart.
+
+    They give no ratio at equal errors either, where other pairs can cost a little.
+    """
     free = _model("snli", 3.0, dict.fromkeys(_RISING, -1e-3))
     for one in free:
         compression = one["run"]["compression"]
         if compression is not None and compression["targets"] == ["input"]:
             one["scores"]["accuracy"] = 0.52 if compression["rank"] == 2 else 0.53
+        if compression is not None and ratio_at_equal_error:
+            one["scores"]["loss"] = 1 + (-3e-3 if compression["rank"] == 2 else 1e-3)
+            if compression["rank"] == 2:
+                one["matrices"][0]["error"] = 5.0 if compression["targets"] == ["input"] else 0.01
+    if ratio_at_equal_error:
+        (board,) = boards_of(free)
+        assert not np.isnan(additive(compressions_of(board), "error"))
     summary = findings_of(boards_of([*_model("sst", 3.0, _RISING), *free]))
     (pair,) = summary.free
     assert (pair.board, pair.rank) == ("The task snli", 2)
