@@ -248,7 +248,7 @@ def _plain_svd_rank(record: Record) -> int | None:
     one = record.run.compression
     if one is None or not record.matrices or one.method != "svd" or len(one.targets) != 3:
         return None
-    whole = one.layers == "all" and one.directions == "all" and one.only_lstm_factors
+    whole = one.is_whole and one.only_lstm_factors
     return one.rank if whole and isinstance(one.rank, int) else None
 
 

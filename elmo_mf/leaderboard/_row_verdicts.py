@@ -162,7 +162,7 @@ def _choose(rows: pd.DataFrame, pairs: dict[str, tuple[list[Run], list[Run]]], s
     given = verdicts([improved[name] for name in judged], scores.recorded_margin)
     good = {name for name, verdict in zip(judged, given, strict=True) if verdict.is_not_inferior}
     rows["not_inferior"] = [str(name) in good for name in rows.index]
-    can_be_taken = rows["not_inferior"] & rows["verdict"].isin(NOT_INFERIOR)
+    can_be_taken = rows["not_inferior"] & rows["verdict"].isin(NOT_INFERIOR) & ~rows["is_partial"]
     times = rows[[f"encoder_{batch}_median" for batch in BATCHES]].prod(axis=1, skipna=False)
     cost = times if times[can_be_taken].notna().any() else rows["multiply_adds"]
     fastest = cost[can_be_taken].dropna()

@@ -86,6 +86,7 @@ class Row:
         nats_low: Lower end of its 95 % interval.
         nats_high: Upper end of its 95 % interval.
         compressed: Whether it is compressed, by a method or by its precision.
+        is_partial: Whether only some layers or directions are compressed, for comparison: it is not recommended.
         is_baseline: Whether it takes an encoder's place for comparison, such as one of shuffled weights.
         comparable: Whether it is compressed and its dense encoder was fine-tuned likewise.
         verdict: Whether it is better than dense, equivalent, worse, or undecided; empty where the board does not say,
@@ -128,6 +129,7 @@ class Row:
     nats_low: float
     nats_high: float
     compressed: bool
+    is_partial: bool
     is_baseline: bool
     comparable: bool
     verdict: VerdictName | Literal[""]
@@ -154,13 +156,8 @@ class Row:
     @property
     def can_be_taken(self) -> bool:
         """Whether both validation data and the verdict exclude that it is worse by the margin."""
-        return self.comparable and self.not_inferior and self.verdict in NOT_INFERIOR
-
-    @property
-    def is_partial(self) -> bool:
-        """Whether only some layers or directions are compressed."""
-        compression = self.compression
-        return compression is not None and (compression.layers, compression.directions) != ("all", "all")
+        whole = self.comparable and not self.is_partial
+        return whole and self.not_inferior and self.verdict in NOT_INFERIOR
 
     @property
     def method(self) -> str:
@@ -447,7 +444,17 @@ def _with_differences(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 _MEDIANS = ("parameters", "ratio", "megabytes", "multiply_adds", "activation_error", *SPEED_COLUMNS)
-_SHARED = ("key", "compressed", "is_baseline", "baseline_of", "trained_again", "tuning", "baseline", "baseline_tuning")
+_SHARED = (
+    "key",
+    "compressed",
+    "is_partial",
+    "is_baseline",
+    "baseline_of",
+    "trained_again",
+    "tuning",
+    "baseline",
+    "baseline_tuning",
+)
 
 
 def _aggregated(runs: pd.DataFrame) -> pd.DataFrame:
@@ -520,6 +527,7 @@ def _columns(record: Record, key: str) -> dict[str, Any]:
     columns = {
         "key": key,
         "compressed": run.baseline is None and (run.compression is not None or run.precision is not None),
+        "is_partial": run.compression is not None and not run.compression.is_whole,
         "is_baseline": run.baseline is not None,
         "baseline_of": run.baseline or "",
         "tuning": "" if run.tuning is None else digest(run.tuning.to_dict()),

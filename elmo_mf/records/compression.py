@@ -292,6 +292,11 @@ class Compression(Data):
         return self.highway_rank == "budget"
 
     @property
+    def is_whole(self) -> bool:
+        """Whether it applies to all layers in both directions."""
+        return self.layers == "all" and self.directions == "all"
+
+    @property
     def only_lstm_factors(self) -> bool:
         """Whether factors of the LSTMs are all that differs: no training, no highway layers, no fewer cells."""
         return self.distill is None and self.finetune is None and self.highway_rank is None and self.cells is None

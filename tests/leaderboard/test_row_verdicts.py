@@ -342,6 +342,24 @@ def test_what_is_taken_is_the_fastest_that_is_not_inferior(tmp_path: Path) -> No
     assert compress == f"elmo-mf compress options.json weights.hdf5 {options} --gradients gradients.hdf5 --out small"
 
 
+@pytest.mark.parametrize("part", [{"layers": [0]}, {"directions": ["forward"]}])
+def test_what_is_compressed_in_part_is_not_recommended(part: dict[str, Any], tmp_path: Path) -> None:
+    """Such encoders are there to be compared with each other, and they save little."""
+    task = _Task()
+    entries = _encoders(task, {None: 0.70, 16: 0.70, 8: 0.70}, 4)
+    for entry, _ in entries:
+        rank = (entry["run"]["compression"] or {}).get("rank", 32)
+        entry["latency"]["encoder"]["32"]["median_ms"] = float(rank)
+        if rank == 8:
+            entry["run"]["compression"] |= part
+    entries = [(signed(entry), outputs) for entry, outputs in entries]
+    entries += [_baseline(task, "no-encoder", 0.40, seed) for seed in (1, 2, 3)]
+    board = _board(tmp_path, *entries, margin=2)
+    assert len([row for row in board.rows if row.not_inferior]) == 2
+    assert [row.encoder for row in board.rows if row.recommended] == ["svd all rank 16"]
+    assert {one.row.encoder for one in recommendations(board)} == {"svd all rank 16"}
+
+
 def test_commands_name_files_of_which_records_have_the_hashes(tmp_path: Path) -> None:
     task = _Task()
     by_loss = {"method": "kfac_svd", "gradients": "a" * 64, "calibration": "b" * 64}
