@@ -37,4 +37,4 @@ def _without_rank(row: Row) -> dict[str, Any]:
     assert row.compression is not None
     settings = {key: value for key, value in row.compression.to_dict().items() if key not in ("rank", "targets")}
     shared = {"targets": targets_label(row.compression), **settings, "versions": row.identity.versions}
-    return shared | ({"gradients": "own"} if row.identity.task_gradients else {})
+    return shared | ({"gradients": "of the task"} if row.identity.task_gradients else {})

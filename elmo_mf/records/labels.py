@@ -164,7 +164,7 @@ def _settings(encoder: EncoderIdentity) -> dict[str, Any]:
         settings["finetune"] = tuning.model_dump()
     if encoder.method_file is not None:
         settings["method_file"] = encoder.method_file
-    return settings | ({"gradients": "own"} if encoder.task_gradients else {})
+    return settings | ({"gradients": "of the task"} if encoder.task_gradients else {})
 
 
 def distinct(

@@ -46,7 +46,7 @@ def _distilled(**keys: Any) -> dict[str, Any]:
         (
             {"gradients": _TEXT},
             {"gradients": "own"},
-            ["svd all rank 4 gradients 1a2b3c4d", "svd all rank 4 gradients own"],
+            ["svd all rank 4 gradients 1a2b3c4d", "svd all rank 4 gradients of the task"],
         ),
         (
             _distilled(),
