@@ -42,6 +42,7 @@ def claims() -> Iterator[tuple[str, Claims]]:
             _allocation,
             _compressing,
             _scores,
+            _task_gradients,
             _language,
             _sizes,
             _elmo,
@@ -311,7 +312,18 @@ def _scores() -> Iterator[str]:
     highways = [rows[f"{_JOINT} budget {share}% with highways"] for share in (25, 6.25)]
     yield f"highway layers loses {_points_lost(highways[0])}, a sixteenth {_lost(highways[1])}"
     whitened = _lost(rows["whitened_svd all rank 32"])
-    yield f"`whitened_svd` at rank 32 {whitened} where `svd` loses {_lost(rows[_SVD])}"
+    yield f"At rank 32 it loses {whitened} with `whitened_svd` and {_lost(rows[_SVD])} with `svd`"
+    first, second = (_lost_by_seed("snli", _SVD, seed) for seed in (1, 2))
+    yield f"whose two models lose {first:.1f} and {second:.1f}"
+
+
+def _lost_by_seed(task: str, encoder: str, seed: int) -> float:
+    """Return the points that the model of a seed loses with an encoder swapped in."""
+    dense, compressed = (
+        next(one for one in board_records(task, "base", name, "swapped") if one.run.seed == seed)
+        for name in ("dense", encoder)
+    )
+    return 100 * (dense.scores["accuracy"] - compressed.scores["accuracy"])
 
 
 def _lost(row: dict[str, Any]) -> str:
@@ -321,6 +333,17 @@ def _lost(row: dict[str, Any]) -> str:
 
 def _points_lost(row: dict[str, Any]) -> str:
     return _lost(row).replace(" [", " points [")
+
+
+def _task_gradients() -> Iterator[str]:
+    """Yield what is said of the gradients of SNLI's models."""
+    scores = {name: f"{100 * row['score']:.1f} %" for name, row in board("snli", "base", "swapped").items()}
+    budget = "joint+projection budget 6.25%"
+    given, own = sorted(name for name in scores if name.startswith(f"kfac_svd {budget} by loss gradients"))
+    assert own.endswith("of the task")
+    yield f"SNLI's models score {scores[own]} with the gradients of their own loss, {scores[given]} with those of the"
+    yield f"and {scores[f'whitened_svd {budget}']} with `whitened_svd`"
+    yield f"{scores['fisher_svd all rank 32']} at rank 32, where `svd` has {scores['svd all rank 32']}"
 
 
 def _methods_at_rank_32(lost: dict[str, float], bilm: dict[str, float], snli: dict[str, Any]) -> Iterator[str]:
@@ -414,10 +437,12 @@ def _language() -> Iterator[str]:
     lines = (DOCS.parent / "leaderboard" / "EXPLAIN.md").read_text(encoding="utf-8").splitlines()
     explained = "\n".join(line for line in lines if "AWD-LSTM" in line)
     norm = r"Frobenius norm with the loss, given size and rank: (\S+ \[[^]]*\])(?:, (p [\d.]+))?"
-    (overall, _), elmo, first, second = re.findall(norm, "\n".join(lines))
+    (overall, _), *by_board, first, second = re.findall(norm, "\n".join(lines))
+    probes, models = (" and ".join(f"{one.split()[0]} ({p})" for one, p in by_board[k : k + 2]) for k in (0, 2))
     yield f"given their sizes, of {first[0].split()[0]} on the Penn Treebank ({first[1]})"
     yield f"{second[0].split()[0]} on WikiText-2 ({second[1]})"
-    yield f"as a language model it is {elmo[0].split()[0]} ({elmo[1]}), and over the three models {overall}"
+    yield f"as language models it is {models}, and by the probe of syntax {probes}"
+    yield f"Over the four models it is {overall}"
     gain = board("syntax-probe", "base")["svd input rank 16"]
     yield "gains {:.1f} points [{:.1f}, {:.1f}] with `input`".format(
         *(100 * gain[n] for n in ("difference", "low", "high"))

@@ -78,7 +78,10 @@ def _scores() -> Rows:
         "syntax probe": board("syntax-probe", "base"),
     }
     probe, bilm = columns["syntax probe"], board("wikitext2-bilm", "base")
-    compressed = (row for row in probe.values() if row["compressed"] and not _counts_bytes(str(row["encoder"])))
+    partial = {row.encoder for row in _boards()["syntax-probe", "base", "retrained"].rows if row.is_partial}
+    compressed = (
+        row for name, row in probe.items() if row["compressed"] and name not in partial and not _counts_bytes(name)
+    )
     body = []
     for row in (probe["dense"], *sorted(compressed, key=lambda row: (-row["megabytes"], -row["score"]))):
         name = row["encoder"]

@@ -1,7 +1,9 @@
-// Each matrix of the larger embedded ELMo alone, at two ranks, for `elmo-mf explain`.
+// Each matrix of an ELMo alone, at two ranks, in perplexity and by the probe of syntax, for `elmo-mf explain`.
 // elmo-mf sweep published/norms --data data --threads 1 --output leaderboard
-function(tasks=['wikitext2-bilm'])
+function(elmo='base', tasks=['wikitext2-bilm', 'syntax-probe'])
   (import 'bilm.jsonnet')(tasks) + {
+    options: 'weights/%s/options.json' % elmo,
+    weights: 'weights/%s/weights.hdf5' % elmo,
     baselines: [],
     precisions: [],
     compressions: [
