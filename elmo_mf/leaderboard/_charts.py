@@ -265,8 +265,7 @@ def _x(axis: Axis, ranks: Sequence[int]) -> alt.X:
     kind: dict[str, Any] = {"type": "log"} if axis.is_log else {"type": "linear", "zero": False}
     ticks: dict[str, Any] = {"values": _ticks(ranks)} if axis.key == "rank" else {}
     scale = alt.Scale(**kind, nice=False, padding=16)
-    text = "~s" if axis.less_is_better else "~g"
-    return alt.X(f"{axis.key}:Q", title=axis.title, scale=scale, axis=alt.Axis(format=text, **ticks))
+    return alt.X(f"{axis.key}:Q", title=axis.title, scale=scale, axis=alt.Axis(format=axis.ticks, **ticks))
 
 
 def _ticks(ranks: Sequence[int]) -> list[int]:

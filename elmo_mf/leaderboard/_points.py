@@ -25,12 +25,14 @@ class Axis:
         title: Title of the axis.
         less_is_better: Whether lower values are better.
         is_log: Whether the axis is logarithmic.
+        ticks: Format of its numbers, as in D3; "~s" shortens thousands and millions.
     """
 
     key: str
     title: str
     less_is_better: bool = False
     is_log: bool = True
+    ticks: str = "~g"
 
 
 AXES = (
@@ -41,8 +43,8 @@ AXES = (
     Axis("model_1_speed_up", "whole model, times as fast as dense here, batch 1"),
     Axis("model_32_speed_up", "whole model, times as fast as dense here, batch 32"),
     Axis("megabytes", "MB of the encoder", less_is_better=True),
-    Axis("parameters", "parameters", less_is_better=True),
-    Axis("multiply_adds", "multiply-adds a token", less_is_better=True),
+    Axis("parameters", "parameters", less_is_better=True, ticks="~s"),
+    Axis("multiply_adds", "multiply-adds a token", less_is_better=True, ticks="~s"),
     Axis("activation_error", "activation error", less_is_better=True, is_log=False),
     Axis("rank", "rank", less_is_better=True),
 )

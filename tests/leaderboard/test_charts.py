@@ -191,6 +191,16 @@ def test_a_figure_without_lines_by_rank_has_a_size() -> None:
     assert 100 < float(vl_convert.vegalite_to_svg(figure(board, ["svd"])).split('height="')[1].split('"')[0]) < 1000
 
 
+@pytest.mark.parametrize(
+    ("key", "values", "label"), [("megabytes", (0.5, 2.0), "0.8"), ("parameters", (5e5, 2e6), "1M")]
+)
+def test_small_numbers_are_not_shortened(key: str, values: tuple[float, float], label: str) -> None:
+    """Eight tenths of a megabyte would be 800m."""
+    (board,) = boards_of(_records("sst", "svd"))
+    labels = {item.get("text") for _, item in _drawn(board, key, [points(board)[0] | {key: one} for one in values])}
+    assert label in labels
+
+
 def test_an_outlier_leaves_the_others_apart() -> None:
     """Perplexities have a logarithmic axis."""
     (board,) = boards_of([record(rank, score, task="ptb") for rank, score in ((None, 100.0), (8, 120.0), (4, 9000.0))])
