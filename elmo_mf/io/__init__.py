@@ -32,6 +32,7 @@ from elmo_mf.io._output import (
 from elmo_mf.io._text_lines import TextLines
 from elmo_mf.io.reading import (
     content_kind,
+    is_folder,
     is_regular,
     open_regular,
     parse_json,
@@ -55,6 +56,7 @@ __all__ = [
     "checked_file",
     "content_kind",
     "exclusive",
+    "is_folder",
     "is_regular",
     "open_regular",
     "output_errors",

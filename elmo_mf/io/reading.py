@@ -80,6 +80,11 @@ def is_regular(path: str | Path) -> bool:
     return os.path.isfile(path)  # noqa: PTH113 - Path's raises where a name is too long, or is no text
 
 
+def is_folder(path: str | Path) -> bool:
+    """Return whether a folder of this name exists; False for invalid names."""
+    return os.path.isdir(path)  # noqa: PTH112 - see `is_regular`
+
+
 def content_kind(path: str | Path) -> str | None:
     """Return `HDF5` or `JSON` if the first bytes of a regular file are such as that format begins with."""
     if not is_regular(path):

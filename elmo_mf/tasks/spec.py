@@ -12,6 +12,7 @@ from elmo_mf.bilm.checkpoint_files import CheckpointFiles, files_in_folder
 from elmo_mf.compression import read_compression
 from elmo_mf.errors import InputError, any_of, shown
 from elmo_mf.extensions import include
+from elmo_mf.io import is_folder, is_regular
 from elmo_mf.io.paths import expanded
 from elmo_mf.io.validation import unexpected, validated, words
 from elmo_mf.records import Compression
@@ -66,13 +67,13 @@ def _check_path(text: str) -> str:
 
 
 def _check_folder(path: str) -> str:
-    if Path(path).is_file():  # it may be missing until its files are downloaded
+    if is_regular(path):  # it may be missing until its files are downloaded
         raise unexpected("", words(f"the file {path}"), "a folder")
     return path
 
 
 def _check_file(path: str) -> str:
-    if Path(path).is_dir():
+    if is_folder(path):
         raise unexpected("", words(f"the folder {path}"), "a file")
     return path
 

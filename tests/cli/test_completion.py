@@ -36,7 +36,7 @@ def _offered(line: str, folder: Path) -> list[str]:
         ("elmo-mf sweep --targets input,joint+p", ["input,joint+projection"]),
         ("elmo-mf sweep --tasks snli,sq", ["snli,squad"]),
         ("elmo-mf sweep --methods svd,n", ["svd,nmf"]),
-        ("elmo-mf sweep published/n", ["published/norms"]),
+        ("elmo-mf sweep published/n", ["published/norms", "published/norms_quarter"]),
         ("elmo-mf gradients ss", ["sst", "sst-probe"]),
         ("elmo-mf fetch w", ["weights", "words"]),
         ("elmo-mf fetch weights o", ["original", "original-5.5b"]),
