@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _LARGE = 1 << 22  # numbers in a matrix; all of ELMo's at its original size, and none of a quarter of its width
-_RESOLVED = 1e-6  # of the largest singular value; in a Gram matrix, smaller ones are lost in rounding
+_RESOLVED = 1e-4  # of the largest singular value; the vectors of smaller ones are lost in the rounding of float32
 
 
 class Svd(Protocol):
