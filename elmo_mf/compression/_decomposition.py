@@ -13,7 +13,7 @@ from elmo_mf.bilm.weights import Array
 if TYPE_CHECKING:
     from torch import Tensor
 
-_LARGE = 1 << 22  # numbers in a matrix; all of ELMo's at its original size, and none of a quarter of its width
+_LARGE = 1 << 22  # numbers in a matrix, as the gates' and the highway layers' have at ELMo's original size
 _RESOLVED = 1e-4  # of the largest singular value; the vectors of smaller ones are lost in the rounding of float32
 
 

@@ -147,10 +147,15 @@ def _by_target(bilm: Bilm, calls: _Calls) -> Iterator[tuple[tuple[int, int], Tar
                     ("input", lstm.input), ("recurrent", lstm.recurrent), ("projection", lstm.projection)
                 ):  # fmt: skip
                     if linear is not None:
-                        rows = [(x[index], y.grad[index]) for x, y in calls[linear] if y.grad is not None]
+                        rows = [(x[index], _gradient(y)[index]) for x, y in calls[linear]]
                         x, g = (torch.cat(parts).double() for parts in zip(*rows, strict=True))
                         yield (direction + index, layer), cast(Target, target), x, g
             direction += len(lstm.bias)
+
+
+def _gradient(output: Tensor) -> Tensor:
+    """The gradient with respect to an output, which is zero if the loss does not depend on it."""
+    return torch.zeros_like(output) if output.grad is None else output.grad
 
 
 def _in_file_order(name: str, rows: Array) -> Array:

@@ -28,6 +28,7 @@ from elmo_mf.tasks._bilm_gradients import loss_gradients
 from elmo_mf.tasks._bilm_run import line_perplexities
 from elmo_mf.tasks._measurement import measure_times
 from elmo_mf.tasks._portable import PortableSweep
+from elmo_mf.tasks._token_gradients import TokenMoments
 from tests.conftest import raw_options
 from tests.pretrain.conftest import TINY, replace, trainer, write_texts
 from tests.sweeps import TinySweep, records_here
@@ -223,6 +224,19 @@ def test_gradients_of_one_token_are_those_of_the_weights(one_elmo: Path) -> None
             for target, matrix in lstm.matrices.items():
                 squares = np.square(np.asarray(matrix, np.float64)).sum(axis=1)
                 np.testing.assert_allclose(2 * rows.rows[direction, layer, target], squares, rtol=5e-3, atol=1e-7)
+
+
+def test_what_the_loss_does_not_depend_on_has_no_gradient(one_elmo: Path) -> None:
+    """Without the second layer's outputs in the loss, its rows and covariances are zeros."""
+    model, _, _ = _language_model(one_elmo, [["red", "blue"]])
+    moments = TokenMoments(model.bilm)
+    with moments.of_backward():
+        inputs = torch.ones(2, 5, model.bilm.options.lstm.projection_dim)  # five tokens of two sentences
+        (first, _), _ = model.bilm.run_layers(inputs, [2, 2, 1], None)
+        first.sum().backward()  # type: ignore[no-untyped-call]
+    rows, covariances = moments.row_weights(), moments.output_covariances()
+    assert all(bool(row.any()) == (layer == 0) for (_, layer, _), row in rows.rows.items())
+    assert all(bool(one.any()) == (layer == 0) for (_, layer, _), one in covariances.covariances.items())
 
 
 def test_gradients_of_a_text_are_means_over_its_tokens(one_elmo: Path) -> None:

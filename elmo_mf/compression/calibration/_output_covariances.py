@@ -69,7 +69,7 @@ def read_output_covariances(path: Path, weights: BilmWeights) -> OutputCovarianc
                 if key not in covariances:
                     name, m = _name(*key), lstm.matrices[target].shape[0]
                     if not file.has(name):
-                        file.fail(name, None, "a file of elmo-mf gradients for an ELMo as a language model")
+                        file.fail(name, None, "a file that elmo-mf gradients wrote, without --no-covariances")
                     covariances[key] = file.read(name, (m, m))
                     if (np.diag(covariances[key]) < 0).any() or not np.allclose(
                         covariances[key], covariances[key].T, rtol=1e-3
