@@ -177,11 +177,11 @@ def test_what_has_no_cells_to_remove(files: dict[str, str]) -> None:
         compress(WEIGHTS, OPTIONS, Compression.model_validate({"cells": KEPT}))
 
 
-def test_gradients_of_a_task_do_not_say_which_cells_the_loss_needs(files: dict[str, str], tmp_path: Path) -> None:
+def test_gradients_without_covariances_do_not_choose_cells(files: dict[str, str], tmp_path: Path) -> None:
     rows, _ = _gradients()
     write_row_weights(tmp_path / "task.hdf5", RowWeights(rows), {"task": "none"})
     keys = {"method": "svd", "rank": 2, "targets": "all", "cells": KEPT, "gradients": str(tmp_path / "task.hdf5")}
-    with pytest.raises(InputError, match="missing, expected a file of elmo-mf gradients for an ELMo as a lang"):
+    with pytest.raises(InputError, match="gates_covariance: missing"):
         compress(WEIGHTS, OPTIONS, read_compression(keys))
 
 
