@@ -47,7 +47,7 @@ def records_here(spec: SweepSpec, output: Path, **how: Any) -> list[dict[str, An
 
 @pytest.fixture
 def tiny_sweep(tmp_path: Path) -> TinySweep:
-    """Provide a function that returns a small sweep; keyword arguments replace its fields."""
+    """Provide a function that returns a small sweep without times; keyword arguments replace its fields."""
     return tiny_sweep_in(tmp_path)
 
 
@@ -66,7 +66,7 @@ def tiny_sweep_in(folder: Path) -> TinySweep:
             "options": str(folder / "elmo" / "options.json"),
             "weights": str(folder / "elmo" / "weights.hdf5"),
             "overrides": {task: {"trainer.num_epochs": 2} for task in task_names()},
-            "latency_sentences": 2,
+            "latency_sentences": 0,
             "latency_rounds": 1,
         }
         return SweepSpec.from_file(None, **(defaults | keys))

@@ -69,7 +69,8 @@ def _measured_encoder(
         dense = _dense(spec, run, embedder)
         if dense is not None and run.identity.smaller is None:
             error = shared_activation_error(run, dense, bilm, instances, workspace)
-    times = _times(spec, model.loop, embedder, instances, dense, workspace)
+    sample = model.loop, embedder, instances
+    times = _times(spec, *sample, dense, workspace) if spec.latency_sentences else None
     return measured_encoder(spec, run, bilm, model.report, error, times)
 
 

@@ -104,7 +104,7 @@ def _products(run: Run) -> Precision:
 
 
 def measured_encoder(
-    spec: SweepSpec, run: Run, bilm: Bilm, report: EncoderReport, error: ActivationError | None, latency: Latency
+    spec: SweepSpec, run: Run, bilm: Bilm, report: EncoderReport, error: ActivationError | None, latency: Latency | None
 ) -> MeasuredEncoder:
     """Combine the measurements of an encoder.
 
@@ -114,7 +114,7 @@ def measured_encoder(
         bilm: The encoder.
         report: Report of its compression.
         error: Error of its layers' outputs; None if it is dense.
-        latency: Its times.
+        latency: Its times; None if they are not measured.
     """
     return MeasuredEncoder(
         size=Size.model_validate(

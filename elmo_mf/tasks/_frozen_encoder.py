@@ -45,7 +45,7 @@ def measure_frozen_encoder(
             chosen = np.linspace(0, len(scored) - 1, min(_SENTENCES, len(scored))).astype(int)
             difference = activation_error(dense, bilm, [scored[index] for index in chosen])
             error = ActivationError.model_validate(difference.to_dict())
-    latency = _times(spec, run, encoder, scored, workspace)
+    latency = _times(spec, run, encoder, scored, workspace) if spec.latency_sentences else None
     return measured_encoder(spec, run, bilm, encoder.report, error, latency)
 
 

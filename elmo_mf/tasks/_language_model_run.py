@@ -68,7 +68,7 @@ def measure_language_model(spec: SweepSpec, run: Run, workspace: Workspace) -> M
             activation_error=error,
             matrices=matrices,
             factorization_seconds=seconds,
-            latency=_times(spec, training, workspace),
+            latency=_times(spec, training, workspace) if spec.latency_sentences else None,
         ),
         device=training.device,
     )

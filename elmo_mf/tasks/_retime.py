@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
+from elmo_mf.errors import InputError
 from elmo_mf.provenance import provenance
 from elmo_mf.records.record import Provenance, Record, Retimed
 from elmo_mf.records.run import Run
@@ -15,17 +16,20 @@ from elmo_mf.tasks.spec import SweepSpec
 
 
 def picked(choice: str, spec: SweepSpec, threads: int) -> Callable[[Record], bool]:
-    """Return a function that selects the records to time again on this machine, among those that have times.
+    """Return a function that selects the records to time again on this machine, among those of encoders.
 
     Args:
-        choice: `stale` for times from another machine, other versions or another number of threads; or `all`.
+        choice: `stale` for times from another machine, other versions or another number of threads, and for those
+            that were not measured; or `all`.
         spec: The sweep of the records, whose overrides may choose a GPU.
         threads: Number of threads that runs use here.
 
     Raises:
-        InputError: The choice is unknown.
+        InputError: The choice is unknown, or the sweep measures no times.
     """
     check_retime(choice)
+    if spec.latency_sentences == 0:
+        raise InputError("latency_sentences", "found 0, expected at least 1 to measure times")
 
     @cache
     def here(task: str) -> Provenance:
@@ -33,7 +37,8 @@ def picked(choice: str, spec: SweepSpec, threads: int) -> Callable[[Record], boo
         return current.model_copy(update={"machine": current.machine.model_copy(update={"threads": threads})})
 
     def wanted(record: Record) -> bool:
-        return record.latency is not None and (choice == "all" or record.timing != here(record.run.task))
+        current = choice == "stale" and record.latency is not None and record.timing == here(record.run.task)
+        return record.size is not None and not current
 
     return wanted
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 
+from elmo_mf.bilm.runtime_settings import RuntimeSettings
 from elmo_mf.experiments.executors import preload
 
 _MODULES = ("allennlp.commands.train", "elmo_mf.tasks._execution", "elmo_mf.tasks._measurement")
@@ -15,6 +16,8 @@ def _import() -> None:
     from elmo_mf.plugin.tokenizer import english
     from elmo_mf.tasks._training import plugins
 
+    if RuntimeSettings().may_compile():
+        importlib.import_module("elmo_mf.bilm.runtime.kernel.compiled")
     plugins()
     english()
 

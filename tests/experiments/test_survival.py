@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -60,7 +59,6 @@ def _check(spec: SweepSpec, output: Path, seen: dict[str, int]) -> None:
 
 
 _ONE_EPOCH = {"sst": {"trainer.num_epochs": 1}}
-_SHORT_TIMES: dict[str, Any] = {"latency_sentences": 2, "latency_rounds": 1}
 
 MOMENTS = [
     ("os.rename", "cache/encoders/*"),
@@ -123,7 +121,7 @@ def _delete_finished(output: Path, pattern: str) -> None:
 
 def test_kills_before_changes_of_the_disk(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     """Each sweep, with real runs in two processes, resumes what the killed one before it left."""
-    spec, output = tiny_sweep(seeds=[1, 2], limit=8, overrides={"sst": {"trainer.num_epochs": 1}}), tmp_path / "out"
+    spec, output = tiny_sweep(seeds=[1, 2], limit=8, overrides=_ONE_EPOCH), tmp_path / "out"
     expected = [one["scores"] for one in records_here(spec, tmp_path / "expected", workers=2)]
     recorded, seen = [], dict[str, int]()
     for moment in MOMENTS:
@@ -332,7 +330,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_disk_that_is_full_then_grows_then_is_read_only(small_disk: Path, tmp_path: Path) -> None:
-    spec = SweepSpec.from_file(None, tasks=["sst"], methods=[], limit=60, overrides=_ONE_EPOCH, **_SHORT_TIMES)
+    spec = SweepSpec.from_file(None, tasks=["sst"], methods=[], limit=60, overrides=_ONE_EPOCH, latency_sentences=0)
     with pytest.raises(OSError, match="No space left on device"):
         run_here(spec, small_disk / "out")
     assert RecordStore(small_disk / "out").records().names() == []

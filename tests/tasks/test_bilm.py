@@ -114,8 +114,10 @@ def test_runs_leave_records_with_outputs(tiny_sweep: TinySweep, one_elmo: Path, 
     (board,) = boards(list(store.records()), store.outputs)
     rows = {row.encoder: row for row in board.rows}
     assert rows["svd input+recurrent rank 2"].low > 0 and rows["dense in int8"].examples > 20
+    assert dense["latency"] is None
     with workspace(tmp_path / "again") as work:
-        assert measure_times(spec, runs[1], work).latency.encoder["1"].median_ms > 0
+        timed = spec.model_copy(update={"latency_sentences": 2})
+        assert measure_times(timed, runs[1], work).latency.encoder["1"].median_ms > 0
 
 
 @pytest.mark.slow

@@ -34,7 +34,7 @@ def _spec(tiny_sweep: TinySweep, **keys: Any) -> SweepSpec:
 
 @pytest.mark.parametrize("task", ["ptb", "wikitext2"])
 def test_records(task: str, tiny_sweep: TinySweep, tmp_path: Path) -> None:
-    spec = _spec(tiny_sweep, tasks=[task])
+    spec = _spec(tiny_sweep, tasks=[task], latency_sentences=2)
     dense, compressed = records_here(spec, tmp_path / "out")
     assert dense["elmo"] is None and "elmo" not in dense["run"]
     assert dense["examples"] == {"train": 40, "validation": 40, "test": 40} and dense["epochs"] == 2

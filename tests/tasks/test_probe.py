@@ -31,7 +31,7 @@ from elmo_mf.tasks.probe.examples import ProbeData, probe_data
 from elmo_mf.tasks.probe.features import features, layer_vectors, word_vectors
 from elmo_mf.tasks.probe.words import words_alone
 from elmo_mf.tasks.spec import SweepSpec
-from tests.conftest import random_bilm
+from tests.conftest import random_bilm, small_data
 from tests.records.samples import record, signed
 from tests.sweeps import TinySweep, records_here
 
@@ -137,9 +137,10 @@ def test_probes_leave_records_with_outputs(tiny_sweep: TinySweep, tmp_path: Path
     glove = tmp_path / "glove.txt"
     glove.write_text("".join(f"{word} {len(word)} {k} 1.5\n" for k, word in enumerate(["the", "a", "film", "is", "."])))
     random_bilm(dim=6, projection_dim=3).save(tmp_path / "small")
+    small_data("snli", tmp_path / "data" / "snli", 60)  # which are of all classes
     tasks = ["sst-probe", "snli-probe", "syntax-probe"]
     spec = tiny_sweep(
-        tasks=tasks, seeds=[1, 2], glove=str(glove), data=None, precisions=["bfloat16", "int4"],
+        tasks=tasks, seeds=[1, 2], glove=str(glove), precisions=["bfloat16", "int4"],
         compressed_precisions=["int8", "int4"], smaller=str(tmp_path / "small"),
         baselines=["shuffled", "token-layer", "no-encoder", "words", "smaller"],
     )  # fmt: skip
@@ -157,15 +158,14 @@ def test_probes_leave_records_with_outputs(tiny_sweep: TinySweep, tmp_path: Path
         assert (test.cluster is not None) == (run.task == "syntax-probe")
         if test.cluster is not None:
             trees = [
-                Tree.fromstring(one.raw)
-                for one in load_task("sst").format.read(load_task("sst").demo_data / "test.txt")
+                Tree.fromstring(one.raw) for one in load_task("sst").format.read(tmp_path / "data" / "sst" / "test.txt")
             ]
             assert test.cluster.tolist() == [number for number, tree in enumerate(trees) for _ in tree.leaves()]
         assert [len(test.score), len(validation.score)] == [entry["examples"][key] for key in ("test", "validation")]
         assert test.score.mean() == pytest.approx(entry["scores"]["accuracy"])
         assert validation.score.mean() == pytest.approx(entry["validation"]["accuracy"])
         with_encoder = run.identity.baseline not in ("no-encoder", "words")
-        assert ("latency" in entry and entry["latency"] is not None) == with_encoder
+        assert (entry["size"] is not None) == with_encoder
         assert (entry["activation_error"] is not None) == (
             run.compression is not None or run.identity.precision is not None
         )
@@ -195,7 +195,8 @@ def test_probes_leave_records_with_outputs(tiny_sweep: TinySweep, tmp_path: Path
     with workspace(tmp_path / "again") as work:
         again = execute(spec, runs[1], work)
         assert again.scores == records[1]["scores"]
-        assert measure_times(spec, runs[1], work).latency.encoder["1"].median_ms > 0
+        timed = spec.model_copy(update={"latency_sentences": 2})
+        assert measure_times(timed, runs[1], work).latency.encoder["1"].median_ms > 0
 
 
 @pytest.mark.slow
@@ -213,10 +214,10 @@ def test_what_a_sweep_of_probes_needs(tiny_sweep: TinySweep, tmp_path: Path) -> 
         check_needs(spec, runs, tmp_path / "out", 1)
 
 
-def test_what_has_no_times_is_not_timed_again(tiny_sweep: TinySweep) -> None:
-    wanted = picked("all", tiny_sweep(tasks=["sst-probe"], data=None), 1)
+def test_what_has_no_encoder_is_not_timed_again(tiny_sweep: TinySweep) -> None:
+    wanted = picked("all", tiny_sweep(tasks=["sst-probe"], data=None, latency_sentences=2), 1)
     dense = parse_record(json.dumps(signed(record(None, 0.4))).encode(), "x")
-    assert wanted(dense) and not wanted(dense.model_copy(update={"latency": None}))
+    assert wanted(dense) and not wanted(dense.model_copy(update={"latency": None, "size": None}))
 
 
 @pytest.mark.slow

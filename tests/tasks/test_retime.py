@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,12 @@ pytestmark = pytest.mark.slow
 
 
 _SHORT: dict[str, Any] = {"ptb": SMALL} | {task: {"trainer.num_epochs": 1} for task in ("sst", "squad")}
+
+
+@pytest.fixture
+def tiny_sweep(tiny_sweep: TinySweep) -> TinySweep:
+    """Measure times in the sweeps of this module."""
+    return partial(tiny_sweep, latency_sentences=2)
 
 
 class _Phases(SweepView):
@@ -92,6 +99,21 @@ def test_stale_is_what_was_timed_elsewhere(tiny_sweep: TinySweep, tmp_path: Path
     assert _retime(spec, out, "all")[1].seen
     with pytest.raises(InputError, match=r"^retime: found 'stales'"):
         picked("stales", spec, 1)
+
+
+def test_times_that_were_not_measured_are_stale(tiny_sweep: TinySweep, tmp_path: Path) -> None:
+    out, spec = tmp_path / "out", tiny_sweep(methods=[])
+    untimed = tiny_sweep(methods=[], latency_sentences=0)
+    records_here(untimed, out)
+    (path,) = (out / "records").glob("*.json")
+    before = read_record(path)
+    assert before.latency is None and before.size is not None
+    with pytest.raises(InputError, match=r"^latency_sentences: found 0"):
+        picked("stale", untimed, 1)
+    _retime(spec, out, "stale")
+    after = read_record(path)
+    assert after.latency is not None and not picked("stale", spec, 1)(after)
+    assert after.model_copy(update={"latency": None, "timed": None}) == before
 
 
 def test_a_failure_leaves_the_record(tiny_sweep: TinySweep, tmp_path: Path) -> None:

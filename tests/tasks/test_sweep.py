@@ -193,7 +193,7 @@ class _Counting(SweepView):
 
 def test_a_record_is_there_as_soon_as_its_run_is_done(tiny_sweep: TinySweep, tmp_path: Path) -> None:
     counting = _Counting(RecordStore(tmp_path / "out"))
-    run_here(tiny_sweep(), tmp_path / "out", view=counting)
+    run_here(tiny_sweep(latency_sentences=2), tmp_path / "out", view=counting)
     assert counting.counts == [1, 2]
     assert counting.phases == ["encoder", "data", "activations", "training", "scoring", "measuring"]
 

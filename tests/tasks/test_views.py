@@ -67,7 +67,8 @@ def test_baselines_are_trained_without_what_they_lack(glove: str, tiny_sweep: Ti
     baselines = ["shuffled", "token-layer", "no-encoder", "words", "smaller"]
     random_bilm(dim=6, projection_dim=3).save(tmp_path / "small")
     keys = {"tasks": [task], "views": ["swapped"], "methods": [], "baselines": baselines}
-    spec = tiny_sweep(**keys, preset="board", glove=glove, smaller=str(tmp_path / "small"), cache_mb=100)
+    files = {"glove": glove, "smaller": str(tmp_path / "small")}
+    spec = tiny_sweep(**keys, **files, preset="board", cache_mb=100, latency_sentences=2)
     runs = expand(spec)
     assert [(run.identity.view, run.identity.baseline) for run in runs] == [
         ("swapped", None), ("swapped", "shuffled"), *(("retrained", baseline) for baseline in baselines[1:])
