@@ -20,8 +20,8 @@ class Run(Protocol):
         """Unique name that is valid in a file name."""
 
     @property
-    def shared_work(self) -> str:
-        """Key of work that runs share, such as an encoder's activations; one run does it while the others wait."""
+    def shared_work(self) -> frozenset[str]:
+        """Keys of work that runs share, such as an encoder's activations; one run does it while the others wait."""
 
 
 RunT = TypeVar("RunT", bound=Run)

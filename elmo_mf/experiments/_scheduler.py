@@ -161,9 +161,13 @@ class _Sweep(Generic[RunT, MeasuredT, RecordT]):
 
     def _in_order(self, runs: list[RunT]) -> Iterator[RunT]:
         """Yield the runs, with those last that would wait for the shared work of a run in progress."""
-        busy = {run.shared_work for run, _ in self.running.values()}
-        yield from (run for run in runs if run.shared_work not in busy)
-        yield from (run for run in runs if run.shared_work in busy)
+        waiting = []
+        for run in runs:
+            if any(run.shared_work & other.shared_work for other, _ in self.running.values()):
+                waiting.append(run)
+            else:
+                yield run
+        yield from waiting
 
     def _known(self, run: RunT) -> Outcome[RunT, RecordT] | None:
         if (record := self.store.read(run)) is not None:

@@ -76,10 +76,17 @@ class Run:
         sources = {"encoder": self.encoder_id, "readers": readers, "embedders": list(embedders(config))}
         return digest(self.identity.model_dump(mode="json", include={"task", "data", "versions"}) | sources)
 
-    @property
-    def shared_work(self) -> str:
-        """Key of the activations, which one run computes while others that need the same ones wait."""
-        return self.activations_id
+    @cached_property
+    def shared_work(self) -> frozenset[str]:
+        """Keys of the activations and the trained model, which one run computes while others that need them wait.
+
+        The model is that of the dense run, if the encoder is swapped into it, compressed after its training, or
+        compressed by its gradients.
+        """
+        identity = self.identity
+        is_language_model = identity.elmo is None and identity.has_elmo
+        takes_dense = identity.view != "retrained" or identity.task_gradients or is_language_model
+        return frozenset((self.activations_id, (self.dense().retrained() if takes_dense else self).id))
 
     @cached_property
     def encoder(self) -> str:

@@ -14,7 +14,7 @@ class LightRun:
 
     name: str
     id: str = "0" * 64
-    shared_work: str = ""
+    shared_work: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         return self.name
