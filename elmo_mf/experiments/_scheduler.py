@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,9 +161,10 @@ class _Sweep(Generic[RunT, MeasuredT, RecordT]):
                 self._end(known)
 
     def _in_order(self, runs: list[RunT]) -> Iterator[RunT]:
-        """Yield the runs, with those last that would wait for the shared work of a run in progress."""
+        """Yield first the runs that others would wait for, and last those that would wait for a run in progress."""
+        number = Counter(key for run in runs for key in run.shared_work)
         waiting = []
-        for run in runs:
+        for run in sorted(runs, key=lambda run: all(number[key] == 1 for key in run.shared_work)):
             if any(run.shared_work & other.shared_work for other, _ in self.running.values()):
                 waiting.append(run)
             else:

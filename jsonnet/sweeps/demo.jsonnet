@@ -3,5 +3,5 @@
   targets: ['all'],
   ranks: [1, 8, 32],
   latency_sentences: 8,
-  latency_rounds: 3,
+  latency_rounds: 2,
 }

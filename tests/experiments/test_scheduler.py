@@ -30,7 +30,8 @@ def _quick(run: Run, output: Path, report: Report) -> Result[Measurements]:
 @pytest.mark.parametrize(
     ("keys", "first"),
     [
-        ({"tasks": ["ptb", "sst"]}, ["ptb dense seed 13", "sst dense seed 13"]),  # compressed after one training
+        ({"tasks": ["ptb", "sst"]}, ["ptb dense seed 13", "sst dense seed 13"]),
+        ({"tasks": ["sst", "ptb", "wikitext2"]}, ["ptb dense seed 13", "wikitext2 dense seed 13"]),
         ({"tasks": ["sst"], "seeds": [1, 2]}, ["sst dense seed 1", "sst svd input+recurrent rank 2 seed 1"]),
         (
             {"tasks": ["sst"], "seeds": [1, 2], "views": ["swapped"], "precisions": ["int8"]},
@@ -38,9 +39,10 @@ def _quick(run: Run, output: Path, report: Report) -> Result[Measurements]:
         ),
     ],
 )
-def test_a_run_starts_that_waits_for_no_other(
+def test_runs_start_that_others_wait_for(
     keys: dict[str, Any], first: list[str], tiny_sweep: TinySweep, tmp_path: Path
 ) -> None:
+    """A language model is trained once for all of its compressions, as is the model of swapped encoders."""
     view = _Started()
     run_here(tiny_sweep(**keys), tmp_path / "out", 2, view, _quick)
     assert view.runs[:2] == first
