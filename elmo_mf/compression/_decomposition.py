@@ -89,7 +89,7 @@ def is_large(matrix: Array) -> bool:
 
 def _gram(matrix: Array) -> Array:
     """M M^T or M^T M, whichever is smaller, in float64."""
-    w = matrix.astype(np.float64)
+    w = matrix.astype(np.float64, copy=False)
     return np.asarray(w @ w.T if w.shape[0] < w.shape[1] else w.T @ w)
 
 
@@ -131,16 +131,21 @@ def square_root(covariance: Array, ridge: float) -> Array:
     Returns:
         L in float64, (n, n).
     """
-    c = covariance.astype(np.float64)
-    scale = np.trace(c) / len(c)
+    scale = np.trace(covariance, dtype=np.float64) / len(covariance)
     if scale <= 0:
-        return np.eye(len(c))
-    c = c / scale
+        return np.eye(len(covariance))
+    c = covariance.astype(np.float64)
+    c /= scale
+    diagonal = c.diagonal().copy()
+    np.fill_diagonal(c, diagonal + ridge)
     try:
-        return np.asarray(np.linalg.cholesky(c + ridge * np.eye(len(c))) * np.sqrt(scale))
+        root = np.linalg.cholesky(c)
     except np.linalg.LinAlgError:  # singular, and the ridge is lost in rounding
+        np.fill_diagonal(c, diagonal)
         values, vectors = np.linalg.eigh(c)
         return np.asarray(vectors * np.sqrt(np.maximum(values, 0) * scale))
+    root *= np.sqrt(scale)
+    return np.asarray(root)
 
 
 def _float64(matrix: Array) -> Tensor:

@@ -81,7 +81,8 @@ class LstmFactorization:
 
     @cached_property
     def _blocks(self) -> list[Factorizer]:
-        parts = np.array_split(np.arange(len(self.matrix)), self.reference.blocks)
+        size = len(self.matrix) // self.reference.blocks
+        parts = [slice(start, start + size) for start in range(0, len(self.matrix), size)]
         return [self.method.prepare(self.matrix[rows], self.statistics.of_rows(rows)) for rows in parts]
 
     def _replaced(self, lstm: LstmWeights, matrix: Factors | Pruned) -> LstmWeights:

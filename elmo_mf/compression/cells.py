@@ -224,7 +224,7 @@ class _Removal:
 
 def _ridged(covariance: Array) -> Array:
     n = len(covariance)
-    return np.asarray(covariance + KfacSvd().ridge * np.trace(covariance) / n * np.eye(n))
+    return np.asarray(covariance + KfacSvd().ridge * np.trace(covariance, dtype=np.float64) / n * np.eye(n))
 
 
 def _root(covariance: Array) -> Array:

@@ -81,7 +81,8 @@ def _by_hand(keys: dict[str, Any], cells: int, known: CellStatistics) -> float:
             statistics, method = known.removals[reference.key].covariance[np.ix_(kept, kept)], KfacSvd(ridge=0)
         both = CalibrationStatistics(statistics, output_covariance=outputs.of(reference))
         matrix = reference.matrix(fewer.weights)
-        blocks = np.split(np.arange(len(matrix)), reference.blocks)
+        size = len(matrix) // reference.blocks
+        blocks = [slice(start, start + size) for start in range(0, len(matrix), size)]
         errors = sum(method.error_reductions(matrix[rows], both.of_rows(rows)) for rows in blocks)
         left += float(np.sum(errors))
         candidates[reference] = Candidate(np.asarray(errors)[: reference.largest_useful_rank], reference.cost)

@@ -13,6 +13,7 @@ from elmo_mf.bilm.weights import BilmWeights
 from elmo_mf.compression.allocation._ranks import Candidate
 from elmo_mf.compression.calibration import EncoderProbe
 from elmo_mf.compression.matrix_reference import HighwayReference, MatrixReference
+from elmo_mf.memory import return_freed_memory
 from elmo_mf.progress import track
 
 _LEAST_ERROR = 0.01  # smaller relative squared errors change outputs by less than rounding
@@ -57,6 +58,7 @@ def candidates_by_outputs(
 def _candidate_by_outputs(
     factorization: MatrixFactorization, rank: int, dense: BilmWeights, probe: EncoderProbe
 ) -> Candidate:
+    return_freed_memory()
     errors = 1 - np.cumsum(factorization.candidate.error_reductions)
     high = min(rank, max(1, int((errors > _LEAST_ERROR).sum())))
     errors = np.maximum([1, *errors], 0)

@@ -17,6 +17,7 @@ from elmo_mf.compression.calibration._input_covariances import (
     input_covariances,
 )
 from elmo_mf.compression.calibration._partial_forward import PartialForward
+from elmo_mf.memory import return_freed_memory
 
 _LOSS_TOKENS = 5_000  # every matrix reads them once more
 _LOSS_CELLS = 1_024  # with more of them, fewer tokens, since each takes longer
@@ -65,7 +66,9 @@ class ElmoInputs:
     @cached_property
     def covariances(self) -> Mapping[tuple[int, int], InputCovariances]:
         """Input covariances of the biLSTM's matrices, by (direction, layer)."""
-        return input_covariances(self.weights, self.options, self.text)
+        covariances = input_covariances(self.weights, self.options, self.text)
+        return_freed_memory()  # hundreds of MB of activations and weights
+        return covariances
 
     @cached_property
     def highway_covariances(self) -> list[Array]:

@@ -21,6 +21,7 @@ from elmo_mf.bilm.lstm import BiLstmLayer, ProjectedLstm
 from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.stacked_linear import StackedLinear
 from elmo_mf.bilm.weights import JOINT, Array, BilmWeights, Target
+from elmo_mf.compression._decomposition import is_large
 from elmo_mf.io.sentences import stream_sentences
 from elmo_mf.progress import track
 
@@ -32,7 +33,7 @@ _BATCH_TOKENS = 1000
 
 @dataclass(frozen=True)
 class InputCovariances:
-    """Input covariances E[x x^T] of the matrices of one direction of one layer.
+    """Input covariances E[x x^T] of the matrices of one direction of one layer, in float64, or if large in float32.
 
     Attributes:
         gates: Covariance of [x_t; h_{t-1}], (d + p, d + p).
@@ -186,15 +187,19 @@ class _Recorder:
                 for index, rows in enumerate(stacked):
                     key = first + index, layer, name
                     product = rows.T @ rows
-                    self.sums[key] = self.sums[key] + product if key in self.sums else product.double()
+                    self.sums[key] = self.sums[key].add_(product) if key in self.sums else product.double()
         self.tokens += stacked.shape[1]
 
     def covariances(self) -> dict[tuple[int, int], InputCovariances]:
-        means = {key: np.asarray(total.div_(self.tokens).numpy()) for key, total in self.sums.items()}
+        means = {key: self._mean(self.sums.pop(key)) for key in list(self.sums)}
         width = self.groups[0][2].state_size  # also the width of the inputs of each of ELMo's layers
         keys = [(direction, layer) for direction, layer, name in means if name == "gates"]
         nothing = np.empty((0, 0))
         return {key: InputCovariances(means[*key, "gates"], means.get((*key, "cells"), nothing), width) for key in keys}
+
+    def _mean(self, total: Tensor) -> Array:
+        mean = np.asarray(total.div_(self.tokens).numpy())
+        return mean.astype(np.float32) if is_large(mean) else mean
 
 
 def _linears(lstm: ProjectedLstm) -> list[StackedLinear]:

@@ -39,13 +39,13 @@ class CalibrationStatistics:
     row_weights: Array | None = None
     output_covariance: Array | None = None
 
-    def of_rows(self, rows: Array) -> CalibrationStatistics:
-        """Return the statistics of some of the matrix's rows, by their numbers."""
+    def of_rows(self, rows: slice) -> CalibrationStatistics:
+        """Return the statistics of some of the matrix's rows."""
         weights, covariance = self.row_weights, self.output_covariance
         return CalibrationStatistics(
             self.input_covariance,
             None if weights is None else weights[rows],
-            None if covariance is None else covariance[np.ix_(rows, rows)],
+            None if covariance is None else covariance[rows, rows],
         )
 
 
