@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import Any, TypeVar
 
 from elmo_mf.experiments.executors._local import CONTEXT, _without_main, start_server
@@ -17,3 +20,12 @@ def in_another_process(function: Callable[..., T], *arguments: Any) -> T:
     start_server(PRELOAD)
     with _without_main(), ProcessPoolExecutor(1, CONTEXT) as pool:
         return pool.submit(function, *arguments).result()
+
+
+def run_allennlp(folder: Path, *arguments: str | Path) -> None:
+    """Run a command of AllenNLP in a folder, which stays the current one; call it in another process."""
+    from allennlp.__main__ import run
+
+    os.chdir(folder)
+    sys.argv = ["allennlp", *map(str, arguments)]
+    run()

@@ -7,8 +7,6 @@ import io
 import json
 import pickle
 import re
-import subprocess
-import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -38,7 +36,8 @@ from elmo_mf.errors import InputError
 from elmo_mf.records import Compression
 from tests.acceleration.conftest import Archives
 from tests.acceleration.models import TAGGER, stock_config, trained
-from tests.conftest import random_bilm
+from tests.conftest import ROOT, random_bilm
+from tests.processes import in_another_process, run_allennlp
 
 pytestmark = pytest.mark.slow
 
@@ -136,9 +135,8 @@ def test_in_another_process(archives: Archives, tmp_path: Path) -> None:
     with open_archive(original) as opened:
         measured = accelerated(load_stock(opened, StockSettings()), settings)
         write_accelerated(out, opened, measured, settings)
-    options = ["--use-dataset-reader", "--silent", "--output-file", str(outputs), "--include-package", "elmo_mf.plugin"]
-    command = [sys.executable, "-m", "allennlp", "predict", str(out), str(data), *options]
-    subprocess.run(command, check=True, capture_output=True)
+    options = ["--use-dataset-reader", "--silent", "--output-file", outputs, "--include-package", "elmo_mf.plugin"]
+    in_another_process(run_allennlp, ROOT, "predict", out, data, *options)
     predicted = [json.loads(line) for line in outputs.read_text().splitlines()]
     expected = [measured.model.forward_on_instance(instance) for instance in measured.reader.read(str(data))]
     assert [one["tags"] for one in predicted] == [one["tags"] for one in expected]

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pytest
 
 from elmo_mf.tasks import load_task
 from tests.conftest import ROOT, small_data
+from tests.processes import in_another_process, run_allennlp
 
 pytestmark = pytest.mark.slow
 
@@ -67,38 +68,76 @@ from allennlp.data import DatasetReader
 from allennlp.models import Model
 print("FOUND", all(DatasetReader.by_name(n) for n in ("sst_tokens", "snli", "squad1", "drop", "narrativeqa")
     if n in DatasetReader.list_available()), all(Model.by_name(n) for n in ("bcn", "esim", "bidaf")))
+
+import json
+from allennlp.common import Params
+words = set()
+for params, path in json.loads(READERS):
+    for instance in DatasetReader.from_params(Params(params)).read(path):
+        for field in instance.fields.values():
+            words.update(token.text for token in getattr(field, "tokens", []))
+print("WORDS", ascii(sorted(words)))
 """
 
 
-def test_python_m_allennlp_loads_all_models(offline: dict[str, str]) -> None:
-    done = subprocess.run([sys.executable, "-c", WHOLE], env=offline, capture_output=True, text=True, cwd=ROOT)
+def test_python_m_allennlp_loads_all_models(offline: dict[str, str], tmp_path: Path) -> None:
+    """It does so, and reads files as UTF-8, in a locale of ASCII.
+
+    Unpatched, the readers use the locale's encoding, and silently read other words in a Latin-1 locale.
+    """
+    ascii_locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    code = f"READERS = {_readers_of_accents(tmp_path)!a}\n{WHOLE}"
+    start = [sys.executable, "-c", code]
+    done = subprocess.run(start, env=offline | ascii_locale, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "ERROR" not in done.stderr and "Warning" not in done.stderr, done.stderr[-2000:]
-    version, *found = done.stdout.splitlines()
+    version, *found, words = done.stdout.splitlines()
     assert version.startswith("allennlp 2.10.1") and found == ["STATUS 0", "MISSING []", "FOUND True True"], done.stdout
+    assert words == f"WORDS {['né', 'à', 'é']!a}"
+
+
+def _readers_of_accents(folder: Path) -> str:
+    """Write a file with words that are not ASCII in each of three formats; returns their readers and paths as JSON."""
+    answers = [{"text": "né", "answer_start": 0}]
+    squad = {"data": [{"paragraphs": [{"context": "né à", "qas": [{"question": "é", "id": "q", "answers": answers}]}]}]}
+    snli = {"gold_label": "neutral", "sentence1": "né", "sentence2": "à"}
+    words = {"tokenizer": {"type": "letters_digits"}}
+    files = {
+        "sst": ({"type": "sst_tokens"}, "(3 (2 né) (3 à))\n"),
+        "snli": ({"type": "snli"} | words, json.dumps(snli, ensure_ascii=False) + "\n"),
+        "squad": ({"type": "squad1"} | words, json.dumps(squad, ensure_ascii=False)),
+    }
+    for name, (_, text) in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return json.dumps([(params, str(folder / name)) for name, (params, _) in files.items()])
 
 
 def test_killed_training_recovers(offline: dict[str, str], tmp_path: Path) -> None:
-    """The script `allennlp`, with a plateau scheduler, is killed during training and continued with --recover."""
+    """Training with a plateau scheduler is killed, and continued by the script `allennlp` with --recover."""
     data, out = small_data("snli", tmp_path / "data"), tmp_path / "out"
     changes: dict[str, Any] = {"trainer.num_epochs": 3, "trainer.callbacks": [{"type": "kill_at_epoch"}]}
     for split, file in load_task("snli").files.items():
         changes[f"{split}_data_path"] = str(data / file)
-    script = Path(sys.executable).with_name("allennlp")
-    command = [str(script), "train", "jsonnet/snli.jsonnet", "-s", str(out), "-o", json.dumps(changes)]
-    command += ["--include-package", "tests.compat.kill_at_epoch"]
-    killed = subprocess.run(command, env=offline | {"KILL_AT_EPOCH": "1"}, cwd=ROOT, capture_output=True, text=True)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
+    train = ["train", "jsonnet/snli.jsonnet", "-s", str(out), "-o", json.dumps(changes)]
+    train += ["--include-package", "tests.compat.kill_at_epoch"]
+    with pytest.raises(BrokenProcessPool):
+        in_another_process(_run_until_killed, train)
     assert sorted(_epochs(out)) == [0, 1] and not (out / "metrics.json").exists()
     first_epoch = (out / "metrics_epoch_0.json").stat().st_mtime_ns
 
-    done = subprocess.run([*command, "--recover"], env=offline, cwd=ROOT, capture_output=True, text=True)
+    script = Path(sys.executable).with_name("allennlp")
+    done = subprocess.run([script, *train, "--recover"], env=offline, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "ERROR" not in done.stderr and "Warning" not in done.stderr, done.stderr[-3000:]
     assert (out / "metrics_epoch_0.json").stat().st_mtime_ns == first_epoch
     epochs = _epochs(out)
     assert sorted(epochs) == [0, 1, 2] and json.loads((out / "metrics.json").read_text())["epoch"] == 2
     assert epochs[2]["training_loss"] < epochs[0]["training_loss"]
+
+
+def _run_until_killed(arguments: list[str]) -> None:
+    os.environ["KILL_AT_EPOCH"] = "1"
+    run_allennlp(ROOT, *arguments)
 
 
 def _epochs(folder: Path) -> dict[int, Any]:

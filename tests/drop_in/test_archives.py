@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from allennlp.__main__ import run
 from allennlp.commands.train import train_model_from_file
 from allennlp.data.data_loaders import MultiProcessDataLoader
 from allennlp.evaluation import Evaluator
@@ -22,37 +18,15 @@ from allennlp.modules.elmo_lstm import ElmoLstm
 from allennlp.predictors import Predictor
 
 from tests.drop_in.install import drop_in
-from tests.processes import in_another_process
+from tests.processes import in_another_process, run_allennlp
 
-ROOT = Path(__file__).parents[2]
 WORDS = "the a film plot actor is was not very good bad dull fine charming".split()
-# the commands, and then whether the drop-in was there
-ALLENNLP = """
-import json, sys
-from allennlp.__main__ import run
-for arguments in json.loads(sys.argv[1]):
-    sys.argv = ["allennlp", *arguments]
-    run()
-from allennlp.modules.elmo_lstm import ElmoLstm
-print("by", ElmoLstm._lstm_forward.__module__)
-"""
 
 
-def _allennlp(folder: Path, *commands: Sequence[str | Path]) -> str:
-    """Run commands in a folder, one after the other in a process; returns the module that computed."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    arguments = json.dumps([[str(part) for part in command] for command in commands])
-    command = [sys.executable, "-c", ALLENNLP, arguments]
-    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr[-3000:]
-    return result.stdout.split("by ")[-1].strip()
-
-
-def _predict(folder: Path, *arguments: str | Path) -> str:
-    """Run AllenNLP's `predict` in a folder; returns the module that computed."""
-    os.chdir(folder)
-    sys.argv = ["allennlp", "predict", *map(str, arguments)]
-    run()
+def _run(folder: Path, *commands: Sequence[str | Path]) -> str:
+    """Run AllenNLP's commands in a folder, one after the other; returns the module that computed."""
+    for command in commands:
+        run_allennlp(folder, *command)
     return str(ElmoLstm._lstm_forward.__module__)
 
 
@@ -117,7 +91,7 @@ def test_commands(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stock, ours = folder / "stock/model.tar.gz", folder / "ours/model.tar.gz"
     train = ("train", "config.json", "-s", "ours", *package)
     evaluate = ("evaluate", stock, "dev.jsonl", "--output-file", "scores.json", "--batch-size", "5", *package)
-    assert _allennlp(folder, train, evaluate).startswith("elmo_mf.drop_in")
+    assert in_another_process(_run, folder, train, evaluate).startswith("elmo_mf.drop_in")
 
     # as many steps in either arithmetic, from the same seeds
     expected, actual = (torch.load(path.parent / "best.th") for path in (stock, ours))
@@ -128,8 +102,8 @@ def test_commands(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads((folder / "scores.json").read_text()) == pytest.approx(scores, abs=1e-5)
 
     (folder / ".allennlp_plugins").write_text("elmo_mf.drop_in\n")
-    files = (stock, "sentences.jsonl", "--output-file", "predictions.jsonl", "--silent")
-    assert in_another_process(_predict, folder, *files).startswith("elmo_mf.drop_in")
+    predict = ("predict", stock, "sentences.jsonl", "--output-file", "predictions.jsonl", "--silent")
+    assert in_another_process(_run, folder, predict).startswith("elmo_mf.drop_in")
     lines = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
     _assert_equal_predictions(lines, predictions)
 
