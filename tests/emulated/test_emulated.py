@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
+from tests.processes import in_another_process
 
 pytestmark = pytest.mark.emulated
 
 
-def test_on_the_emulated_device() -> None:
-    tests = Path(__file__).with_name("on_device.py")
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(tests)]
-    run = subprocess.run(command, cwd=ROOT, env=plain, capture_output=True, text=True, timeout=540)
-    assert run.returncode == 0, run.stdout[-8000:] + run.stderr[-2000:]
+def test_on_the_emulated_device(tmp_path: Path) -> None:
+    printed = tmp_path / "printed.txt"
+    status = in_another_process(_run, Path(__file__).with_name("on_device.py"), printed)
+    assert status == pytest.ExitCode.OK, printed.read_text()[-8000:]
+
+
+def _run(tests: Path, printed: Path) -> int:
+    """Run tests in this process, which has imported AllenNLP but not yet registered the device."""
+    os.chdir(ROOT)
+    for name in [name for name in os.environ if name.startswith("PYTEST")]:
+        del os.environ[name]
+    with printed.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    return int(pytest.main(["-p", "no:cacheprovider", str(tests)]))
