@@ -8,6 +8,7 @@ from docs.tables.claims import Claims, claims
 from docs.tables.page import DOCS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "texts"), list(claims()), ids=lambda value: getattr(value, "__name__", value))
 def test_claims_match_the_records(page: str, texts: Claims) -> None:
     """If not: correct the page's sentence, or its wording in `docs/tables/claims.py`."""

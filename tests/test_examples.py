@@ -16,7 +16,16 @@ MODULES = [
 ]
 
 
-@pytest.mark.parametrize("module", MODULES)
+SLOW = {
+    f"elmo_mf.{name}"
+    for name in (
+        "bench._timed_elmo", "compression._checkpoint_compression", "compression._smaller_checkpoint",
+        "compression.cells", "leaderboard._leaderboard", "pretrain._perplexity", "tasks._sweep",
+    )
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("module", [pytest.param(one, marks=[pytest.mark.slow] * (one in SLOW)) for one in MODULES])
 def test_examples(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     result = doctest.testmod(import_module(module))

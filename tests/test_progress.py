@@ -50,6 +50,7 @@ def test_phases_of_a_run_are_stages() -> None:
     assert begun == ["training", "scoring"] and done == [0, 25, 75, 50]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "stages"),
     [

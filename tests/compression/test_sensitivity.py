@@ -85,7 +85,7 @@ def test_the_loss_is_the_activation_error() -> None:
     assert ElmoProbe(WEIGHTS, OPTIONS, CALIBRATION_TEXT).loss(compressed) == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize(("cells", "tokens"), [(12, 5000), (2048, 2500)])
+@pytest.mark.parametrize(("cells", "tokens"), [(12, 5000), pytest.param(2048, 2500, marks=pytest.mark.slow)])
 def test_of_a_long_text_the_beginning_is_looked_at(cells: int, tokens: int, tmp_path: Path) -> None:
     """It is read once for each matrix; with many memory cells, less of it."""
     lines = ["a few words .\n"] * (tokens // 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from tests.conftest import random_bilm
 sentences = st.lists(st.lists(st.sampled_from(["a", "bb", "ccc", "dé"]), max_size=6), min_size=1, max_size=6)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.lists(sentences, min_size=1, max_size=4), st.sampled_from([0, 2_000, 10**9]))
 def test_same_activations(batches: list[list[list[str]]], max_bytes: int) -> None:
