@@ -93,10 +93,13 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _cpu_name() -> str:
+def _cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the name of the processor; on ARM, whose Linux knows none, the numbers of who made it and of the model."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        lines = [line.partition(":") for line in cpuinfo.read_text(encoding="utf-8").splitlines()]
     except OSError:
         lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or "unknown"
+    known = {name.strip(): value.strip() for name, _, value in reversed(lines)}
+    if "CPU part" in known:
+        return f"ARM {known.get('CPU implementer', '?')}:{known['CPU part']}"
+    return known.get("model name") or platform.processor() or "unknown"
