@@ -44,7 +44,9 @@ def kernel_config(lstm: LstmFormula, dtype: torch.dtype, settings: RuntimeSettin
     from elmo_mf.bilm.runtime.kernel import compiled
 
     lanes, bf16 = settings.machine_code_lanes or compiled.lanes(), dtype == torch.bfloat16
-    if lanes is None or lstm.cell_size % lanes or lstm.state_size % lanes or (bf16 and not compiled.has_bfloat16()):
+    if lanes is None or lstm.cell_size % lanes or lstm.state_size % lanes:
+        return None
+    if bf16 and not (compiled.has_bfloat16() and lanes == compiled.lanes()):
         return None
     return KernelConfig(
         n=lstm.cell_size,

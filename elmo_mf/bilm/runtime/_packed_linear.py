@@ -16,6 +16,7 @@ from torch import Tensor
 
 from elmo_mf.bilm.choices import PRECISIONS as PRECISIONS
 from elmo_mf.bilm.choices import Precision as Precision
+from elmo_mf.bilm.runtime._integer_product import integer_product, is_arm
 from elmo_mf.bilm.small_types import from_int8, scale_of, to_int8
 from elmo_mf.errors import InputError
 
@@ -83,9 +84,7 @@ class QuantizedLinear:
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None, dtype: torch.dtype = torch.float32) -> None:
         whole, self._largest = to_int8(weight, 1)
-        self.weight = torch.ops.onednn.qlinear_prepack(whole.contiguous(), None)
-        self.scale = scale_of(self._largest).view(-1)
-        self.zero_points = torch.zeros(len(weight), dtype=torch.int32)
+        self._product = integer_product(whole, scale_of(self._largest).view(-1), dtype)
         self.bias = (torch.zeros(len(weight)) if bias is None else bias).to(dtype)
         self.dtype = dtype
 
@@ -100,16 +99,12 @@ class QuantizedLinear:
         """Multiply `x` (rows, in) and add `add` (rows, out) instead of the bias."""
         x = x.float()
         scale = scale_of(x.abs().amax(dim=1, keepdim=True))
-        # unsigned, around 128: oneDNN has no fast product of other integers
-        quantized = (x / scale).round_().add_(128).to(torch.uint8)
-        product = torch.ops.onednn.qlinear_pointwise(
-            quantized, 1.0, 128, self.weight, self.scale, self.zero_points, None, 1.0, 0, self.dtype, "none", [], ""
-        )
+        product = self._product((x / scale).round_())
         return torch.addcmul(add, product, scale.to(self.dtype))
 
     def numbers(self) -> Tensor:
         """Return the weight, see `Product`."""
-        return from_int8(self.weight.to_dense().T, self._largest)
+        return from_int8(self._product.weight(), self._largest)
 
 
 def unquantized(precision: Precision) -> torch.dtype:
@@ -162,13 +157,7 @@ def full_precision() -> AbstractContextManager[None]:
 @cache
 def supports(precision: Precision) -> bool:
     """Return whether this processor and this PyTorch have fast products of a precision, tested on a small one."""
-    cpu = torch.cpu
-    instructions = {
-        "float32": True,
-        "bfloat16": cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported(),
-        "int8": cpu._is_vnni_supported(),
-    }
-    if not instructions[precision] or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    if not torch.backends.mkldnn.is_available() or not _has_instructions(precision):  # type: ignore[no-untyped-call]
         return False
     generator = torch.Generator().manual_seed(0)
     weight, x = torch.rand(32, 16, generator=generator), torch.rand(3, 16, generator=generator)
@@ -183,3 +172,11 @@ def supports(precision: Precision) -> bool:
     except (RuntimeError, AttributeError, NotImplementedError):
         return False
     return torch.allclose(product, expected, rtol=1e-5 if precision == "float32" else 0.02)
+
+
+def _has_instructions(precision: Precision) -> bool:
+    cpu = torch.cpu
+    if precision == "bfloat16":
+        multiplies_on_arm: bool = is_arm() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return multiplies_on_arm or cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported()
+    return precision == "float32" or is_arm() or cpu._is_vnni_supported()

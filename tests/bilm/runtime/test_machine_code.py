@@ -254,6 +254,14 @@ def test_the_settings_forbid_machine_code() -> None:
     assert not _uses_machine_code(WHOLE, [5, 4, 2], machine_code=False)
 
 
+@needs_bfloat16
+def test_bfloat16_takes_vectors_of_the_processor_alone() -> None:
+    """LLVM would end the process, because the instructions for others are another processor's."""
+    lanes = compiled.lanes() or 0
+    used = [_uses_machine_code(WHOLE, [3], "bfloat16", machine_code_lanes=count) for count in (lanes, lanes // 2)]
+    assert used == [True, False]
+
+
 def test_sizes_of_partial_vectors() -> None:
     layer = Layer(20, 6, FACTORED, (3.0, 3.0), 1.0)
     with torch.no_grad():

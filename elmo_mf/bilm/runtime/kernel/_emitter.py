@@ -263,7 +263,7 @@ class Emitter:
             b: The other factor.
             c: What is added to the product.
         """
-        return self._intrinsic(f"llvm.fmuladd.v{self.lanes}f32", a, b, c)
+        return self.intrinsic(f"llvm.fmuladd.v{self.lanes}f32", a, b, c)
 
     def multiply_add_pairs(self, a: Pairs, b: Pairs, c: Vector) -> Vector:
         """Emit, in each lane, the sum of both products of a and b, plus c.
@@ -273,11 +273,14 @@ class Emitter:
             b: The other two.
             c: What is added to the products.
         """
-        return self._intrinsic("llvm.x86.avx512bf16.dpbf16ps.512", c, a, b)
+        if self.lanes == 16:
+            return self.intrinsic("llvm.x86.avx512bf16.dpbf16ps.512", c, a, b)
+        halves = zip(*map(self._halves, (c, a, b)), strict=True)
+        return self._joined(*(self.intrinsic("llvm.aarch64.neon.bfdot.v4f32.v8bf16", *half) for half in halves))
 
     def rounded(self, a: Vector) -> Vector:
         """Emit the nearest whole numbers."""
-        return self._intrinsic(f"llvm.rint.v{self.lanes}f32", a)
+        return self.intrinsic(f"llvm.rint.v{self.lanes}f32", a)
 
     def power_of_two(self, exponent: Vector) -> Vector:
         """Emit 2 to the power of whole numbers from -126 to 127."""
@@ -311,9 +314,34 @@ class Emitter:
         value = builder.select(builder.fcmp_ordered(">=", a, self.splat(bound)), zero, value)
         return Vector(builder.select(builder.fcmp_ordered("<=", a, self.splat(-bound)), zero, value))
 
-    def _intrinsic(self, name: str, *arguments: ir.Value) -> Vector:
+    def _halves(self, vector: ir.Value) -> list[ir.Value]:
+        """Emit both halves of a vector, each one register of NEON."""
+        half = vector.type.count // 2
+        return [self.shuffled(vector, vector, range(start, start + half)) for start in (0, half)]
+
+    def _joined(self, low: ir.Value, high: ir.Value) -> Vector:
+        return Vector(self.shuffled(low, high, range(self.lanes)))
+
+    def shuffled(self, a: ir.Value, b: ir.Value, places: Sequence[int]) -> ir.Value:
+        """Emit the vector of some numbers of two vectors.
+
+        Args:
+            a: A vector.
+            b: Another one, whose numbers are counted after those of `a`.
+            places: Which numbers.
+        """
+        return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT32, len(places)), list(places)))
+
+    def intrinsic(self, name: str, *arguments: ir.Value) -> Vector:
+        """Emit the call of one of LLVM's functions, whose result has the type of the first argument.
+
+        Args:
+            name: Name of the function.
+            *arguments: Its arguments.
+        """
         if name not in self.module.globals:
-            ir.Function(self.module, ir.FunctionType(self.vector, [argument.type for argument in arguments]), name)
+            types = [argument.type for argument in arguments]
+            ir.Function(self.module, ir.FunctionType(types[0], types), name)
         return Vector(self.builder.call(self.module.globals[name], arguments))
 
     # Variables

@@ -14,6 +14,7 @@ from llvmlite import ir
 from elmo_mf.bilm.runtime.kernel._code_cache import cached_code
 from elmo_mf.bilm.runtime.kernel._emit_recurrence import emit
 from elmo_mf.bilm.runtime.kernel._emitter import POINTER, Address, Emitter, Integer
+from elmo_mf.bilm.runtime.kernel._processor import feature_string, features
 from elmo_mf.bilm.runtime.kernel.kernel_config import KernelConfig
 from elmo_mf.bilm.runtime.kernel.task import Job, Task
 
@@ -24,18 +25,15 @@ _Work = Callable[[int], None]  # of a job's address
 @cache
 def lanes() -> int | None:
     """Return the float32 numbers in a vector of this processor; None if it lacks a fast multiply-add."""
-    features = llvm.get_host_cpu_features()
-    if features.get("avx512f"):
+    if "avx512f" in features():
         return 16
-    if (features.get("avx2") and features.get("fma")) or features.get("neon"):
-        return 8
-    return None
+    return 8 if {"avx2", "fma"} <= features() or "neon" in features() else None
 
 
 @cache
 def has_bfloat16() -> bool:
-    """Return whether this processor multiplies pairs of bfloat16."""
-    return lanes() == 16 and bool(llvm.get_host_cpu_features().get("avx512bf16"))
+    """Return whether this processor multiplies pairs of bfloat16, in vectors of its own size."""
+    return {16: "avx512bf16", 8: "bf16"}.get(lanes() or 0) in features()
 
 
 class Kernel:
@@ -101,7 +99,7 @@ class _Target:
     def __init__(self, lanes: int) -> None:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
-        self._cpu, self._features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+        self._cpu, self._features = llvm.get_host_cpu_name(), feature_string()
         if lanes == 16:
             self._features += ",-prefer-256-bit"
         self._machine = llvm.Target.from_default_triple().create_target_machine(

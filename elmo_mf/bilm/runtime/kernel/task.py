@@ -106,6 +106,38 @@ class CellTask(ctypes.Structure):
     ]
 
 
+class IntegerTask(ctypes.Structure):
+    """A product of 8-bit integers, or some outputs of one.
+
+    Attributes:
+        inputs: int8 (rows, quads, 4).
+        weight: int8, as `emit_integer_product.groups_of` lays it out; (groups, quads, 16, 4).
+        sums: int32, written; `groups` times 16 numbers of each row.
+        rows: Number of rows.
+        groups: Number of groups of 16 outputs.
+        quads: A quarter of the number of inputs.
+        width: Distance between rows of the sums, in numbers.
+    """
+
+    inputs: int
+    weight: int
+    sums: int
+    rows: int
+    groups: int
+    quads: int
+    width: int
+
+    _fields_ = [
+        ("inputs", ctypes.c_void_p),
+        ("weight", ctypes.c_void_p),
+        ("sums", ctypes.c_void_p),
+        ("rows", ctypes.c_int64),
+        ("groups", ctypes.c_int64),
+        ("quads", ctypes.c_int64),
+        ("width", ctypes.c_int64),
+    ]
+
+
 class Job(ctypes.Structure):
     """Tasks that threads take one after the other.
 
