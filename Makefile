@@ -10,7 +10,7 @@ RESOLVE = echo "torch ; python_version < '3'" | $(BIN)/uv pip compile --no-confi
 # containers often set it, and each of the processes that tests start would compile all that it imports
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: leaderboard test test-fast setup lock lint docs tables clean
+.PHONY: leaderboard test test-fast test-arm setup lock lint docs tables clean
 
 leaderboard: $(READY)  ## sweep the embedded default and print its leaderboard
 	$(BIN)/elmo-mf sweep jsonnet/sweeps/demo.jsonnet --workers 2 --output runs/demo
@@ -21,6 +21,10 @@ test: $(READY)
 
 test-fast: $(READY)  ## the tests to run while working: under two minutes on two cores
 	$(BIN)/pytest -n 2 --dist worksteal -m "not (slow or browser or cluster or emulated or data)"
+
+test-arm: $(READY)  ## the machine code on emulated ARM processors; needs Debian's qemu-user, and takes a quarter of an hour
+	$(BIN)/python -m tests.arm.environment build/arm
+	ELMO_MF_ARM=build/arm $(BIN)/pytest -rP tests/arm
 
 setup: $(READY)
 
