@@ -52,9 +52,9 @@ def make_environment(folder: Path, wheel: Path, packages: Iterable[str]) -> Path
     """Make a virtual environment of a wheel and of packages that are installed here; returns its Python."""
     venv.create(folder)
     python = folder / "bin" / "python"
-    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index",
-               "--no-compile"]  # fmt: skip
-    subprocess.run([*install, str(wheel)], check=True, capture_output=True)
+    uv = Path(sys.executable).with_name("uv")  # in a tenth of the time that pip takes
+    install = [uv, "pip", "install", "--python", python, "--no-deps", "--no-index", "--offline", "--no-cache"]
+    subprocess.run([*install, wheel], check=True, capture_output=True)
     site = site_packages(python)
     for path in _links(packages):
         (site / path).parent.mkdir(parents=True, exist_ok=True)
