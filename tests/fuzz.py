@@ -316,6 +316,15 @@ def limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
+def fuzz_all(
+    known: dict[str, Target], examples: dict[str, int], seed: int, folder: Path
+) -> Iterator[tuple[str, dict[str, int]]]:
+    """Limit the memory of this process, and fuzz the readers of these names; yields each one's counts."""
+    limit_memory()
+    for name, most in examples.items():
+        yield name, fuzz(known[name], most, seed, folder)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--target", action="append", help="A name, or `name=examples`. All by default.")
@@ -327,7 +336,7 @@ if __name__ == "__main__":
         folder = arguments.folder or Path(temporary)
         folder.mkdir(exist_ok=True)
         known = targets(folder)
-        limit_memory()
-        for target in arguments.target or known:
-            name, _, examples = target.partition("=")
-            print(name, fuzz(known[name], int(examples or arguments.examples), arguments.seed, folder), flush=True)
+        wanted = [name.partition("=") for name in arguments.target or known]
+        examples = {name: int(most or arguments.examples) for name, _, most in wanted}
+        for name, counts in fuzz_all(known, examples, arguments.seed, folder):
+            print(name, counts, flush=True)

@@ -53,8 +53,8 @@ def make_environment(folder: Path, wheel: Path, packages: Iterable[str]) -> Path
     venv.create(folder)
     python = folder / "bin" / "python"
     uv = Path(sys.executable).with_name("uv")  # in a tenth of the time that pip takes
-    install = [uv, "pip", "install", "--python", python, "--no-deps", "--no-index", "--offline", "--no-cache"]
-    subprocess.run([*install, wheel], check=True, capture_output=True)
+    options = ["--no-deps", "--no-index", "--offline", "--no-cache"]
+    subprocess.run([uv, "pip", "install", "--python", python, *options, wheel], check=True, capture_output=True)
     site = site_packages(python)
     for path in _links(packages):
         (site / path).parent.mkdir(parents=True, exist_ok=True)
