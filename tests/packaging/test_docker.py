@@ -1,4 +1,7 @@
-"""The Dockerfile's steps fit the checkout; building it needs Docker and its registry."""
+"""The Dockerfile's steps fit the checkout; building it needs Docker and its registry.
+
+`test_wheel.py` builds the wheel that the image has, from the files that it is built from.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import json
 import re
 import shlex
 import tomllib
+from collections.abc import Iterator
+from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
 
@@ -22,6 +27,38 @@ def _steps(instruction: str) -> list[list[str]]:
 
 def _copied() -> set[str]:
     return {source for words in _steps("COPY") if not words[0].startswith("--") for source in words[:-1]}
+
+
+def context() -> Iterator[Path]:
+    """The files, as paths in the checkout, that Docker reads there and copies into the image."""
+    for name in sorted(_copied()):
+        for path in (ROOT / name).rglob("*") if (ROOT / name).is_dir() else [ROOT / name]:
+            if path.is_file() and _is_read(path.relative_to(ROOT)):
+                yield path.relative_to(ROOT)
+
+
+def _is_read(path: Path) -> bool:
+    """Whether `.dockerignore` lets a file in: the last line that matches it or a folder of it decides."""
+    read = True
+    for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines():
+        parts = {"**/": "(.*/)?", "*": "[^/]*"}
+        pattern = "".join(parts.get(part, re.escape(part)) for part in re.split(r"(\*\*/|\*)", line.removeprefix("!")))
+        if any(re.fullmatch(pattern, one.as_posix()) for one in (path, *path.parents)):
+            read = line.startswith("!")
+    return read
+
+
+def test_it_reads_all_of_that_and_nothing_large() -> None:
+    sizes = {path: (ROOT / path).stat().st_size for path in context()}
+    assert all(any(path.is_relative_to(name) for path in sizes) for name in _copied()) and sum(sizes.values()) < 50e6
+    for name in (
+        "elmo_mf/io/__pycache__/x.pyc",
+        "elmo_mf/__pycache__/x",
+        ".git/config",
+        "leaderboard/README.md",
+        "runs/x",
+    ):
+        assert not _is_read(Path(name))
 
 
 def test_it_copies_what_the_wheel_is_made_of() -> None:

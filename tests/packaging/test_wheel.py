@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -18,6 +19,7 @@ from packaging.utils import canonicalize_name
 from elmo_mf.cli.setup_allennlp import ALLENNLP
 from tests.conftest import ROOT
 from tests.packaging.environments import closure, make_environment, repack, run, site_packages
+from tests.packaging.test_docker import context
 from tests.packaging.test_lock import pinned
 from tests.records.samples import record, write
 
@@ -79,6 +81,15 @@ def test_contents(wheel: Path) -> None:
         assert name in names
     assert not [name for name in names if name.startswith(("tests", "leaderboard"))]
     assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_the_image_has_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    source = tmp_path / "src"
+    for path in context():
+        (source / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / path, source / path)
+    _build(source, "--wheel", "--outdir", tmp_path)
+    assert _sums(next(tmp_path.glob("*.whl"))) == _sums(wheel)
 
 
 def test_checkout_and_source_distribution_give_the_same_wheel(dist: Path, wheel: Path, tmp_path: Path) -> None:
