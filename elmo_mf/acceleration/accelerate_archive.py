@@ -28,10 +28,10 @@ from elmo_mf.acceleration.speed import Speed, peak_memory, speeds, vector_differ
 from elmo_mf.bilm import BilmOptions
 from elmo_mf.compression import encoder_identity
 from elmo_mf.errors import InputError, missing, one_line
-from elmo_mf.io import OutputError, check_output, exclusive, remove_folder
+from elmo_mf.io import check_output, exclusive, remove_folder
 from elmo_mf.progress import stage
 from elmo_mf.provenance import regular_hash
-from elmo_mf.storage.resumable import mark_folder
+from elmo_mf.storage.resumable import begun
 from elmo_mf.tabular import Tabular
 
 if TYPE_CHECKING:
@@ -229,19 +229,11 @@ class _Task:
         validation = self.archive.config.get("trainer", {}).get("validation_metric")
         folder = search_folder(self.out)
         with exclusive(folder, f"the output {self.out}"):
-            resumed = any(folder.iterdir())
-            mark_folder(folder, self._identity(settings, tried))
-            try:
+            with begun(folder, self._identity(settings, tried)):
                 result = search(
                     self.original, instances, settings.tolerance, settings.metric, validation, tried, folder,
                     settings.batch, settings.seconds,
                 )  # fmt: skip
-            except OutputError:
-                raise
-            except InputError:
-                if not resumed:  # a resumed folder may hold hours of work, which a mistake must not destroy
-                    remove_folder(folder)
-                raise
             winner = accelerated(self.original, result.settings)
             self._write(winner, result.settings)
             sources = {"original": self.archive.source, "result": self.out}

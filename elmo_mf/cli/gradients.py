@@ -17,7 +17,7 @@ from elmo_mf.cli._output_options import Force, Output, check_unused, the_output
 from elmo_mf.cli._progress_bar import phases_shown
 from elmo_mf.cli._terminal import echo
 from elmo_mf.errors import InputError, check_installed
-from elmo_mf.io import OutputError, atomic_path, check_output, exclusive, output_errors, remove_folder
+from elmo_mf.io import atomic_path, check_output, exclusive, output_errors, remove_folder
 
 if TYPE_CHECKING:
     from elmo_mf.records.run import Run
@@ -83,7 +83,7 @@ def gradients(
         kind = {"language-model": "a language model", "probe": "a probe"}[known.kind]
         raise InputError("TASK", f"found {task}, {kind}, expected a task whose model has an ELMo, or wikitext2-bilm")
     check_installed("allennlp")
-    from elmo_mf.storage.resumable import mark_folder
+    from elmo_mf.storage.resumable import begun
     from elmo_mf.tasks import expand
 
     (run,) = expand(spec)
@@ -92,18 +92,10 @@ def gradients(
     if not folder.exists():  # otherwise the run that made it is resumed
         check_unused([output], force)
     with output_errors(output), exclusive(folder, f"the output {output}"):
-        resumed = any(folder.iterdir())
-        mark_folder(folder, {"command": "gradients"})
-        if resumed:
-            echo(f"resuming from {folder}")
-        try:
+        with begun(folder, {"command": "gradients"}) as resumed:
+            if resumed:
+                echo(f"resuming from {folder}")
             _make(spec, run, folder, output, covariances)
-        except OutputError:
-            raise
-        except InputError:
-            if not resumed:  # a resumed folder may hold hours of work, which a mistake must not destroy
-                remove_folder(folder)
-            raise
         remove_folder(folder)
     echo(f"wrote {output}")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from elmo_mf.errors import InputError, one_line
-from elmo_mf.io import atomic_path, checked_file, open_regular, read_json, write_json
+from elmo_mf.io import OutputError, atomic_path, checked_file, open_regular, read_json, remove_folder, write_json
 
 if TYPE_CHECKING:
     import torch
@@ -42,6 +42,34 @@ def mark_folder(folder: Path, identity: dict[str, Any]) -> None:
         write_json(marker, identity)
     if not is_marked(folder, identity):
         raise InputError(folder, "found files of another run, expected none; remove the folder or choose another name")
+
+
+@contextlib.contextmanager
+def begun(folder: Path, identity: dict[str, Any]) -> Iterator[bool]:
+    """Mark a folder as `mark_folder` does, and remove it if the context ends with a mistake of the user's.
+
+    A folder that a former process has marked stays: it may hold hours of work. So it does if a file cannot be written.
+
+    Args:
+        folder: An existing folder.
+        identity: What identifies the run, as JSON.
+
+    Yields:
+        Whether the run is resumed.
+
+    Raises:
+        InputError: See `mark_folder`.
+    """
+    resumed = any(folder.iterdir())
+    mark_folder(folder, identity)
+    try:
+        yield resumed
+    except OutputError:
+        raise
+    except InputError:
+        if not resumed:
+            remove_folder(folder)
+        raise
 
 
 def is_marked(folder: Path, identity: dict[str, Any]) -> bool:
