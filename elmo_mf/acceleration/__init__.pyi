@@ -4,7 +4,7 @@ from ._load import LoadedModel, load_stock, read_instances
 from ._stock import StockSettings
 from ._write_archive import accelerated, encoder_bytes, encoder_parameters, write_accelerated, write_stock
 from .accelerate_archive import AcceleratedArchive, TestScores, accelerate_archive
-from .archive import ModelArchive, check_archive, open_archive
+from .archive import ModelArchive, check_archive, files_of_archive, open_archive
 from .form_search import Candidate, Row, SearchResult, candidates, fastest, given_forms, in_sequence, search
 from .model_comparison import Comparison, Loss
 from .replace_encoder import EncoderSettings, accelerate
@@ -36,6 +36,7 @@ __all__ = [
     "encoder_parameters",
     "evaluate",
     "fastest",
+    "files_of_archive",
     "given_forms",
     "in_sequence",
     "load_stock",

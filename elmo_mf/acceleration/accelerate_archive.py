@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from elmo_mf.acceleration._example_scores import evaluate
 from elmo_mf.acceleration._load import LoadedModel, load_stock, read_instances
 from elmo_mf.acceleration._stock import StockSettings
 from elmo_mf.acceleration._write_archive import accelerated, encoder_bytes, write_accelerated, write_stock
-from elmo_mf.acceleration.archive import ModelArchive, open_archive
+from elmo_mf.acceleration.archive import ModelArchive, files_of_archive, open_archive
 from elmo_mf.acceleration.form_search import Candidate, SearchResult, candidates, given_forms, search
 from elmo_mf.acceleration.model_comparison import Comparison, Loss
 from elmo_mf.acceleration.replace_encoder import EncoderSettings
@@ -29,7 +29,7 @@ from elmo_mf.bilm import BilmOptions
 from elmo_mf.compression import encoder_identity
 from elmo_mf.errors import InputError, missing, one_line
 from elmo_mf.io import check_output, exclusive, remove_folder
-from elmo_mf.progress import stage
+from elmo_mf.progress import stage, track
 from elmo_mf.provenance import regular_hash
 from elmo_mf.storage.resumable import begun
 from elmo_mf.tabular import Tabular
@@ -145,6 +145,7 @@ def accelerate_archive(
     packages: Sequence[str] = (),
     stock: bool = False,
     seconds: float = 2.0,
+    done: Callable[[AcceleratedArchive], None] = lambda result: None,
 ) -> AcceleratedArchive:
     """Put this project's encoder into the archive of a trained model; `elmo-mf accelerate` calls this function.
 
@@ -165,6 +166,8 @@ def accelerate_archive(
         stock: Whether to write rebuilt matrices for AllenNLP's encoder, for use without elmo-mf, as large and slow as
             the original, and in float32. Defaults to False.
         seconds: Duration of each speed measurement in seconds; a search has its own. Defaults to 2.
+        done: Called with the result before a search becomes one that cannot be resumed, so that an interruption loses
+            nothing that is written there. Defaults to nothing.
 
     Returns:
         What was written, with its measurements.
@@ -182,7 +185,8 @@ def accelerate_archive(
     source, out, encoder = Path(archive), Path(out), encoder or EncoderSettings()
     named = () if search is None else (search.data, search.test, search.text, search.calibration)
     options = None if elmo_options is None else Path(elmo_options)
-    check_output("out", out, [None if path is None else Path(path) for path in (source, options, *named)])
+    read = [*files_of_archive(source), *(None if path is None else Path(path) for path in (options, *named))]
+    check_output("out", out, read)
     if search is not None:
         search.check()
     elif stock and encoder.compression is None:
@@ -196,7 +200,10 @@ def accelerate_archive(
         with stage("loading the model", 1, "archive"):
             original = load_stock(opened, known)
         task = _Task(opened, out, original, encoder, known, tuple(packages), stock, seconds)
-        return task.convert() if search is None else task.search(search)
+        if search is not None:
+            return task.search(search, done)
+        done(converted := task.convert())
+        return converted
 
 
 @dataclass(frozen=True)
@@ -220,8 +227,8 @@ class _Task:
             self.out, self.encoder, self._elmos(), self._encoder_bytes(fast), difference, tuple(measured)
         )
 
-    def search(self, settings: SearchSettings) -> AcceleratedArchive:
-        """Find and write the fastest form."""
+    def search(self, settings: SearchSettings, done: Callable[[AcceleratedArchive], None]) -> AcceleratedArchive:
+        """Find and write the fastest form, and call `done` with the result before the search is forgotten."""
         data = Path(settings.data)
         instances = read_instances(self.original, data, settings.limit)
         unseen = None if settings.test is None else read_instances(self.original, Path(settings.test))
@@ -237,11 +244,17 @@ class _Task:
             winner = accelerated(self.original, result.settings)
             self._write(winner, result.settings)
             sources = {"original": self.archive.source, "result": self.out}
-            memory = {name: peak_memory(path, data, self.packages) for name, path in sources.items()}
+            memory = {
+                name: peak_memory(path, data, self.packages)
+                for name, path in track(sources.items(), "peak memory", "processes")
+            }
             test = None if unseen is None else self._test(winner, result, unseen)
+            sizes, rates = self._encoder_bytes(winner), result.winner.speeds
+            form = result.settings
+            found = AcceleratedArchive(self.out, form, self._elmos(), sizes, None, rates, result, memory, test)
+            done(found)
             remove_folder(folder)  # last: until here, the same call resumes
-        sizes, rates = self._encoder_bytes(winner), result.winner.speeds
-        return AcceleratedArchive(self.out, result.settings, self._elmos(), sizes, None, rates, result, memory, test)
+        return found
 
     def _encoder_bytes(self, written: LoadedModel) -> dict[str, int]:
         before = encoder_bytes(self.original)

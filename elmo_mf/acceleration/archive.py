@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 CONFIG, WEIGHTS, META, VOCABULARY = "config.json", "weights.th", "meta.json", "vocabulary"
 _BEST = "best.th"  # the weights in the folder of a training
+_PACKED = "model.tar.gz"  # the archive that AllenNLP writes at the end of one
 _EXPECTED = "a model archive of AllenNLP"
 _MOST_CONFIG = 10_000_000  # bytes
 _MOST_MEMBERS = 10_000
@@ -63,6 +64,18 @@ class ModelArchive:
                 found = f"{type(value).__name__} under {name!r:.60}"
                 raise InputError(self.source, self.weights.name, f"found {found}, expected named parameters")
         return state
+
+
+def files_of_archive(source: Path) -> list[Path]:
+    """List the files of an archive, which no result may replace; of a training, with the archive next to its weights.
+
+    Args:
+        source: `model.tar.gz`, or the folder of a training. It need not exist.
+    """
+    if not source.is_dir():
+        return [source]
+    names = (CONFIG, WEIGHTS, _BEST, META, _PACKED)
+    return [*(source / name for name in names), *(source / VOCABULARY).glob("*")]
 
 
 @contextmanager

@@ -157,6 +157,7 @@ from allennlp.common.util import import_module_and_submodules
 from allennlp.models.archival import load_archive
 archive, data, packages = json.loads(sys.argv[1])
 import_plugins()
+import_module_and_submodules("elmo_mf.plugin")  # of the result
 for package in packages:
     import_module_and_submodules(package)
 loaded = load_archive(archive)

@@ -19,7 +19,7 @@ from elmo_mf.io import check_output, write_json
 from elmo_mf.progress import stage
 
 if TYPE_CHECKING:
-    from elmo_mf.acceleration import EncoderSettings
+    from elmo_mf.acceleration import AcceleratedArchive, EncoderSettings
     from elmo_mf.bilm.encoder import StatePolicy
     from elmo_mf.bilm.runtime import Precision
     from elmo_mf.records import Compression
@@ -157,7 +157,10 @@ def accelerate(
       elmo-mf accelerate model.tar.gz --data dev.jsonl --tolerance 0.5 --test test.jsonl --out fast.tar.gz
       elmo-mf accelerate model.tar.gz --method whitened_svd --budget 25% --highway-rank budget --out fast.tar.gz
     """
-    inputs = (model, run.elmo_options, searched.data, searched.test, searched.text, how.calibration, how.distill)
+    from elmo_mf.acceleration import files_of_archive
+
+    texts = (run.elmo_options, searched.data, searched.test, searched.text, how.calibration, how.distill)
+    inputs = (*files_of_archive(model), *texts)
     check_output("--out", out, inputs)
     if json_file is not None:
         check_output("--json", json_file, (*inputs, out))
@@ -178,15 +181,18 @@ def accelerate(
 
     if resumed:
         echo(f"resuming from {search_folder(out)}")
-    result = accelerate_archive(
+
+    def report(result: AcceleratedArchive) -> None:
+        print_result(result)
+        if result.search is not None and figure.plot is not None:
+            plot_search(result.search, figure.plot, figure.theme, searched.batch)
+        if json_file is not None:
+            write_json(json_file, result.to_dict())
+
+    accelerate_archive(
         model, out, run.settings(compression), searched.settings(how.calibration), elmo_options=run.elmo_options,
-        packages=run.include_package or (), stock=stock, seconds=searched.seconds,
+        packages=run.include_package or (), stock=stock, seconds=searched.seconds, done=report,
     )  # fmt: skip
-    print_result(result)
-    if result.search is not None and figure.plot is not None:
-        plot_search(result.search, figure.plot, figure.theme, searched.batch)
-    if json_file is not None:
-        write_json(json_file, result.to_dict())
     before = f"; the original: {model.stat().st_size / 1e6:.1f} MB" if model.is_file() else ""
     echo(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB{before})")
     if not stock:

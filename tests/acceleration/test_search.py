@@ -7,6 +7,7 @@ import logging
 import shutil
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,7 @@ from tests.drop_in.install import drop_in
 pytestmark = pytest.mark.slow
 
 _MEASURED = import_module("elmo_mf.acceleration.accelerate_archive")  # whose function has its name
+_COMMAND = import_module("elmo_mf.cli.accelerate")
 
 
 def _data(archive: Path, split: str = "dev") -> Path:
@@ -174,6 +176,7 @@ def test_the_command(
     archives: Archives, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive, out = archives(TAGGER), tmp_path / "fast.tar.gz"
+    monkeypatch.chdir(tmp_path)  # outside the checkout, whose `.allennlp_plugins` names ours
     # the original's, whose files are gone, would be unknown after the seconds that imports take
     monkeypatch.setattr(_MEASURED, "peak_memory", lambda path, *rest: peak_memory(path, *rest) if path == out else None)
     held = np.ones(1_500_000_000, np.uint8)  # memory of this process is not that of the one which is measured
@@ -191,7 +194,7 @@ def test_the_command(
     assert main([*command, *more, "--plot", str(tmp_path / "p.svg"), "--rank", "2"]) == 0
     printed = capsys.readouterr().out
     del held
-    assert "6 examples are too few" in printed and "is written" in printed
+    assert "\npeak memory: 2 processes\n" in printed and "6 examples are too few" in printed and "is written" in printed
     report = json.loads((tmp_path / "r.json").read_text())
     rows = {row["name"]: row["encoder_bytes"] for row in report["rows"]}
     assert list(rows)[:2] == ["original", "dense"] and rows["original"] == 4 * report["rows"][0]["encoder_parameters"]
@@ -211,10 +214,15 @@ def test_a_mistake_does_not_stand_in_the_way_of_its_correction(archives: Archive
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("at", [(_MEASURED, "peak_memory"), (_COMMAND, "write_json")])
 def test_an_interruption_after_the_search_loses_nothing(
-    archives: Archives, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    at: tuple[ModuleType, str],
+    archives: Archives,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """While memory is measured, which takes longest of what follows the search."""
+    """While memory is measured, which takes longest of what follows the search, and before the report is written."""
     archive, out, report = archives(TAGGER), tmp_path / "fast.tar.gz", tmp_path / "r.json"
     convert = ["accelerate", str(archive), "--out", str(out)]
     command = [*convert, "--data", str(_data(archive)), "--json", str(report), "--seconds", "0", "--rank", "2"]
@@ -222,8 +230,10 @@ def test_an_interruption_after_the_search_loses_nothing(
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_MEASURED, "peak_memory", interrupted)
-    assert main(command) == 130
+    monkeypatch.setattr(_MEASURED, "peak_memory", lambda *_: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(*at, interrupted)
+        assert main(command) == 130
     assert out.exists() and not report.exists()
     capsys.readouterr()
     assert main(convert) == 2  # which would not resume the search
@@ -231,7 +241,6 @@ def test_an_interruption_after_the_search_loses_nothing(
     report.write_text("mine")
     assert main(command) == 2 and report.read_text() == "mine"
     report.unlink()
-    monkeypatch.setattr(_MEASURED, "peak_memory", lambda *_: None)
     capsys.readouterr()
     assert main(command) == 0
     printed = capsys.readouterr().out
@@ -288,6 +297,24 @@ def test_allennlp_is_left_as_it_was(archives: Archives, tmp_path: Path) -> None:
         assert main(["accelerate", str(archives("sst")), "--out", str(tmp_path / "fast.tar.gz"), "--seconds", "0"]) == 0
         assert ElmoLstm._lstm_forward is ours
     assert ElmoLstm._lstm_forward is not ours and logging.getLogger("allennlp").level == level
+
+
+@pytest.mark.parametrize("name", ["model.tar.gz", "best.th", "vocabulary/labels.txt"])
+@pytest.mark.parametrize("option", ["--out", "--json"])
+def test_a_training_is_not_replaced_by_a_result_of_it(
+    option: str, name: str, archives: Archives, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    training = tmp_path / "training"
+    with open_archive(archives(TAGGER)) as opened:
+        shutil.copytree(opened.folder, training)
+    (training / "weights.th").rename(training / "best.th")
+    shutil.copy(archives(TAGGER), training / "model.tar.gz")
+    before = (training / name).read_bytes()
+    capfd.readouterr()  # of the training
+    out = ["--out", str(tmp_path / "fast.tar.gz"), option, str(training / name)]
+    assert main(["accelerate", str(training), *out, "--seconds", "0", "--force"]) == 2
+    assert f"{option}: found {training / name}, which would replace the input" in capfd.readouterr().err
+    assert (training / name).read_bytes() == before and list(tmp_path.iterdir()) == [training]
 
 
 @pytest.mark.parametrize(
