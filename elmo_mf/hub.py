@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -14,6 +14,7 @@ from elmo_mf.bilm.options import BilmOptions
 from elmo_mf.bilm.vocabulary import Vocabulary
 from elmo_mf.errors import InputError, absent, check_installed, missing, one_line, without_breaks
 from elmo_mf.io import is_regular
+from elmo_mf.progress import stage
 
 _OPTIONS, _WEIGHTS, _SOFTMAX, _VOCABULARY = "options.json", "weights.hdf5", "softmax.hdf5", "vocabulary.txt"
 _CARD, _README = "MODEL_CARD.md", "README.md"  # its names here and on the Hub
@@ -42,11 +43,12 @@ def files_to_upload(folder: Path) -> dict[str, Path]:
         if not is_regular(folder / name):
             raise missing(folder / name, "file", "a folder that compress, shrink, convert or pretrain wrote")
     options = BilmOptions.from_file(folder / _OPTIONS)
-    with stored_weights(folder / _WEIGHTS, options) as weights:
-        for _ in chain([weights.token_layer], weights.lstms.values()):
-            pass  # each part is read and checked when it is asked for
-    if is_regular(folder / _SOFTMAX):
-        _check_softmax(folder, options)
+    with stage("checking the files", 1, "folder"):
+        with stored_weights(folder / _WEIGHTS, options) as weights:
+            for _ in chain([weights.token_layer], weights.lstms.values()):
+                pass  # each part is read and checked when it is asked for
+        if is_regular(folder / _SOFTMAX):
+            _check_softmax(folder, options)
     there = [name for name in (*_REQUIRED, *_OPTIONAL) if is_regular(folder / name)]
     return {_README if name == _CARD else name: folder / name for name in there}
 
@@ -105,7 +107,13 @@ def upload_elmo(
             it, the Hub cannot be reached, or an existing repository is public where `private` is asked for.
     """
     check_repository(repository)
-    files = files_to_upload(Path(folder))
+    return upload_files(files_to_upload(Path(folder)), repository, private, revision, message)
+
+
+def upload_files(
+    files: Mapping[str, Path], repository: str, private: bool, revision: str | None, message: str | None
+) -> str:
+    """Upload what `files_to_upload` has found; see `upload_elmo`."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 
     if get_token() is None:

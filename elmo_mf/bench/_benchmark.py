@@ -19,6 +19,7 @@ from elmo_mf.bench._variants import AllenNlp, Ours, TorchLstm, Variant, WordCach
 from elmo_mf.bilm.encoder import Bilm
 from elmo_mf.bilm.initialization import random_weights
 from elmo_mf.bilm.runtime import Precision, supports
+from elmo_mf.progress import stage
 from elmo_mf.provenance import gpu_name, provenance
 from elmo_mf.records import Compression
 from elmo_mf.tabular import Tabular
@@ -91,7 +92,8 @@ def elmo_of_size(size: str) -> Iterator[tuple[Path, Path]]:
     """Provide the options file and weight file of a random ELMo of a published size, deleted after the context."""
     options = published_options(size)
     with TemporaryDirectory() as folder:
-        Bilm(options, random_weights(options, seed=0)).save(folder)
+        with stage("random weights", 1, "ELMo"):
+            Bilm(options, random_weights(options, seed=0)).save(folder)
         yield Path(folder) / "options.json", Path(folder) / "weights.hdf5"
 
 
@@ -122,7 +124,9 @@ def run_bench(
         InputError: A file or a compression is invalid.
     """
     variants = _variants(files, compressions, precisions, cases, device)
-    limits, timings = measure_limits(device), {}
+    with stage("limits of the machine", 1, "measurement"):
+        limits = measure_limits(device)
+    timings = {}
     for case in cases:
         timings[case] = measure(case, [v for v in variants if v.runs(case)], device, budget)
         done(case, timings[case], limits)
@@ -137,12 +141,15 @@ def _variants(
     device: torch.device,
 ) -> list[Variant]:
     """Load the encoders to compare."""
-    dense = Ours(*files, None, device)
-    variants: list[Variant] = [AllenNlp(*files, dense.size, device)]
-    variants.append(TorchLstm(dense.bilm.options.lstm, dense.size, device))
     lower = [p for p in precisions if p != "float32" and supports(p)] if device.type == "cpu" else []
-    for ours in [dense, *(Ours(*files, compression, device) for compression in compressions)]:
-        variants += [ours, *(ours.in_precision(precision) for precision in lower)]
+    with stage("loading the encoders", 2 + len(compressions), "encoders") as advance:
+        dense = Ours(*files, None, device)
+        advance()
+        variants: list[Variant] = [AllenNlp(*files, dense.size, device)]
+        variants.append(TorchLstm(dense.bilm.options.lstm, dense.size, device))
+        for ours in [dense, *(Ours(*files, compression, device) for compression in compressions)]:
+            variants += [ours, *(ours.in_precision(precision) for precision in lower)]
+            advance()
     if device.type == "cpu" and any(case.part == "characters" for case in cases):
         variants.append(WordCache(*files, dense.size))
     return variants

@@ -11,6 +11,7 @@ from elmo_mf.cli._output_options import Force, check_unused
 from elmo_mf.cli._terminal import echo
 from elmo_mf.errors import InputError
 from elmo_mf.io import atomic_files, check_folder, check_space, exclusive, is_regular
+from elmo_mf.progress import stage
 
 _OPTIONAL = ("softmax.hdf5", "vocabulary.txt")
 _FILES = ("options.json", "weights.hdf5", "MODEL_CARD.md", *_OPTIONAL)
@@ -102,7 +103,7 @@ def convert(
             path, "found a softmax, expected --vocabulary with its words, or --without-softmax to leave it out"
         )
     check_space("--out", out, conversion.parameters * (2 if dtype == "float16" else 4))
-    with exclusive(out, f"a result to {out}"), atomic_files(out, _OPTIONAL) as staging:
+    with exclusive(out, f"a result to {out}"), stage("conversion", 1, "ELMo"), atomic_files(out, _OPTIONAL) as staging:
         write(conversion, staging, dtype)
         n_words = None if words is None or not conversion.has_softmax else len(words)
         write_converted_card(staging, files, options_file, conversion.options, n_words, licence)
@@ -116,9 +117,10 @@ def _convert_many_langs(folder: Path, out: Path, dtype: str, licence: str | None
     from elmo_mf.compression import write_converted_card
     from elmo_mf.convert import read_many_langs
 
-    model = read_many_langs(folder)
+    with stage("reading the model", 1, "folder"):
+        model = read_many_langs(folder)
     check_space("--out", out, model.parameters * (2 if dtype == "float16" else 4))
-    with exclusive(out, f"a result to {out}"), atomic_files(out, _OPTIONAL) as staging:
+    with exclusive(out, f"a result to {out}"), stage("conversion", 1, "ELMo"), atomic_files(out, _OPTIONAL) as staging:
         model.save(staging, dtype)
         write_converted_card(
             staging, model.files, folder / "config.json", model.options, None, licence, "ELMoForManyLangs"

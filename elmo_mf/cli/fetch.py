@@ -10,13 +10,12 @@ import typer
 from elmo_mf.cli import _completion
 from elmo_mf.cli._option_names import options_named
 from elmo_mf.cli._output_options import Force, check_unused
-from elmo_mf.cli._progress_bar import progress_bar
 from elmo_mf.cli._terminal import echo
 from elmo_mf.errors import InputError, any_of, one_of
 from elmo_mf.io import check_folder
 
 if TYPE_CHECKING:
-    from elmo_mf.fetch import Kind, ProgressCallback, Source
+    from elmo_mf.fetch import Kind, Source
 
 
 def fetch(
@@ -63,7 +62,7 @@ def fetch(
 
 
 def download_entry(kind: Kind, name: str, folder: Path, mirror: str | None = None) -> list[Path]:
-    """Fetch an entry of the catalogue into a folder, showing progress bars and printing what was written.
+    """Fetch an entry of the catalogue into a folder, printing what was written.
 
     Args:
         kind: Kind of the entry.
@@ -78,14 +77,8 @@ def download_entry(kind: Kind, name: str, folder: Path, mirror: str | None = Non
     from elmo_mf.fetch import fetch as fetch_into
     from elmo_mf.tasks import content_check
 
-    with progress_bar() as bars:
-
-        def advance(source: Source) -> ProgressCallback:
-            row = bars.add_task(source.name, total=None)
-            return lambda there, total: bars.update(row, completed=there, total=total)
-
-        trusted: list[Source] = []
-        new = fetch_into(CATALOGUES[kind][name], folder, content_check(kind, name), mirror, advance, trusted.append)
+    trusted: list[Source] = []
+    new = fetch_into(CATALOGUES[kind][name], folder, content_check(kind, name), mirror, trusted.append)
     for path in new:
         echo(f"wrote {path}")
     for source in trusted:

@@ -40,12 +40,15 @@ def upload(
       elmo-mf upload small user/small-elmo --private
       elmo-mf upload small user/small-elmo --revision rank-64 --message "Rank 64"
     """
-    from elmo_mf.hub import check_repository, files_to_upload, upload_elmo
+    from elmo_mf.hub import check_repository, files_to_upload, upload_files
 
+    check_repository(repository)
+    files = files_to_upload(folder)
+    sizes = {name: path.stat().st_size / 1e6 for name, path in files.items()}
     if dry_run:
-        check_repository(repository)
-        for name, path in files_to_upload(folder).items():
-            echo(f"would upload {path} as {name} ({path.stat().st_size / 1e6:.2f} MB)")
+        for name, path in files.items():
+            echo(f"would upload {path} as {name} ({sizes[name]:.2f} MB)")
         return
-    url = upload_elmo(folder, repository, private=private, revision=revision, message=message)
+    echo(f"uploading {len(files)} files ({sum(sizes.values()):.2f} MB)")
+    url = upload_files(files, repository, private, revision, message)
     echo(f"uploaded {folder} to {url}; hf://{repository}{f'@{revision}' if revision else ''} is its address")

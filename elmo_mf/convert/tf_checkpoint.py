@@ -15,6 +15,7 @@ import numpy as np
 from elmo_mf.bilm.weights import Array
 from elmo_mf.errors import InputError, absent, instead_of, missing, one_line
 from elmo_mf.io import is_regular, read_text
+from elmo_mf.progress import stage
 from elmo_mf.storage.numbers import as_stored, show_shape
 
 EXPECTED = "a checkpoint of TensorFlow, such as model.ckpt-935588, or the folder of one"
@@ -179,7 +180,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
     prefix = find_checkpoint(path)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        with _silent():
+        with stage("loading TensorFlow", 1, "package"), _silent():
             import tensorflow
     except Exception as error:  # an installation can be broken in many ways
         raise InputError(path, f"requires TensorFlow ({one_line(error)}); install it with `{INSTALL}`") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -12,9 +13,10 @@ from pydantic import StringConstraints, TypeAdapter, ValidationError
 
 from elmo_mf.errors import InputError
 from elmo_mf.fetch._catalogue import Source
-from elmo_mf.fetch._download import DownloadSettings, ProgressCallback, download
+from elmo_mf.fetch._download import DownloadSettings, download
 from elmo_mf.io import OutputError, atomic_files, exclusive, output_errors, read_json, recover, write_json
 from elmo_mf.io.zip_archive import extract
+from elmo_mf.progress import stage
 from elmo_mf.provenance import file_hash
 
 _SETTINGS = DownloadSettings()
@@ -58,7 +60,6 @@ def fetch(
     folder: Path,
     check: Callable[[Path], None],
     mirror: str | None = None,
-    advance: Callable[[Source], ProgressCallback] = lambda _: lambda *_: None,
     trusted: Callable[[Source], None] = lambda _: None,
     settings: DownloadSettings = _SETTINGS,
 ) -> list[Path]:
@@ -69,7 +70,6 @@ def fetch(
         folder: Their folder.
         check: Reads the extracted files in a folder and raises `InputError` if their content is wrong.
         mirror: URL or folder that has the downloads under their own names.
-        advance: Called with a source; returns the callback for the progress of its download.
         trusted: Called with each source that has no hash to verify the download with.
         settings: Patience with servers, and limits of what they send.
 
@@ -83,19 +83,19 @@ def fetch(
     """
     with output_errors(folder), exclusive(folder, "downloads"):
         lock = Lock(folder / LOCK)
-        missing = [source for source in sources if not _complete(source, folder, lock)]
+        with stage("checking what is there", 1, "folder") if lock.hashes else nullcontext():
+            missing = [source for source in sources if not _complete(source, folder, lock)]
         if not missing:
             return []
         work = folder / ".fetch"
         work.mkdir(exist_ok=True)
         downloads = {
-            source: download(
-                source, work, mirror, source.sha256 or lock.hashes.get(source.url), settings, advance(source)
-            )
+            source: _download(source, work, mirror, source.sha256 or lock.hashes.get(source.url), settings)
             for source in missing
         }
         try:
-            _install(sources, downloads, folder, check, lock, trusted)
+            with stage("unpacking and checking", 1, "download"):
+                _install(sources, downloads, folder, check, lock, trusted)
         except OutputError:
             raise
         except InputError:
@@ -104,6 +104,18 @@ def fetch(
             raise
         shutil.rmtree(work, ignore_errors=True)
     return [folder / name for source in missing for name in source.files.values()]
+
+
+def _download(source: Source, work: Path, mirror: str | None, sha256: str | None, settings: DownloadSettings) -> Path:
+    shown = 0.0
+    with stage(f"downloading {source.name}", 100, "%") as advance:
+
+        def show(there: int, total: int | None) -> None:
+            nonlocal shown
+            before, shown = shown, 100 * there / total if total else 0.0
+            advance(shown - before, f"{there / 1e6:,.0f}{f' of {total / 1e6:,.0f}' if total else ''} MB")
+
+        return download(source, work, mirror, sha256, settings, show)
 
 
 def foreign_files(sources: tuple[Source, ...], folder: Path) -> list[Path]:

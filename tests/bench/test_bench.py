@@ -21,6 +21,7 @@ from elmo_mf.bilm.runtime_settings import use_settings
 from elmo_mf.cli.main import main
 from elmo_mf.records import Compression
 from elmo_mf.records.labels import compression_label
+from tests.conftest import stages_call
 
 Files = Callable[..., tuple[Path, Path]]
 CPU = torch.device("cpu")
@@ -212,7 +213,9 @@ def test_published_sizes(size: str) -> None:
 
 @pytest.mark.slow
 def test_elmo_of_size() -> None:
-    with elmo_of_size("small") as (options, weights):
+    begun: list[str] = []
+    with stages_call(begun=begun.append), elmo_of_size("small") as (options, weights):
+        assert begun == ["random weights"]
         assert BilmOptions.from_file(options).lstm.dim == 1024 and weights.is_file()
     assert not weights.exists()
 
@@ -224,6 +227,7 @@ def test_command(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixtur
     grid = "--parts characters,lstm,encoder --ranks 2 --highway-rank 5 --batches 1,3 --lengths 4 --seconds 0".split()
     assert main(["bench", f"--options={options}", f"--weights={weights}", *grid, *out]) == 0
     text = capsys.readouterr().out
+    assert text.startswith("loading the encoders: 3 encoders\n") and "\nlimits of the machine\ntiming " in text
     assert "encoder, batch 3, length 2 to 4" in text and "svd all rank 2 highways 5" in text and "torch.nn.LSTM" in text
     assert "characters, batch 3, length 4" in text and "dense, words kept" in text
     if supports("bfloat16"):

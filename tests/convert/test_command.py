@@ -32,7 +32,7 @@ def test_the_result_is_evaluated_and_compressed(
     out = tmp_path / "out"
     assert main([*command, "--vocabulary", str(model.folder / "vocab.txt"), "--licence", "mine"]) == 0
     assert capsys.readouterr().out == (
-        f"wrote {out}/MODEL_CARD.md, options.json, softmax.hdf5, vocabulary.txt, weights.hdf5\n"
+        f"conversion\nwrote {out}/MODEL_CARD.md, options.json, softmax.hdf5, vocabulary.txt, weights.hdf5\n"
     )
     assert {path.name for path in out.iterdir()} == RESULT | SOFTMAX
     card = (out / "MODEL_CARD.md").read_text()

@@ -20,6 +20,7 @@ from elmo_mf.fetch import fetch as fetch_patiently
 from elmo_mf.fetch._download import _is_safe
 from elmo_mf.io import OutputError, exclusive
 from elmo_mf.tasks import load_task
+from tests.conftest import stages_call
 from tests.fetch.server import Server, serving
 from tests.fuzz import mutated_bytes
 from tests.io.test_zip_archive import zip_of
@@ -48,10 +49,13 @@ def _left(folder: Path) -> set[str]:
 
 
 def test_a_download(server: Server, tmp_path: Path) -> None:
-    progress: list[tuple[int, int | None]] = []
-    new = fetch((_source(server),), tmp_path, _nothing, advance=lambda _: lambda a, b: progress.append((a, b)))
+    progress: list[float] = []
+    begun: list[str] = []
+    with stages_call(progress.append, begun.append):
+        new = fetch((_source(server),), tmp_path, _nothing)
     assert new == [tmp_path / "file.bin"] and new[0].read_bytes() == CONTENT
-    assert progress[-1] == (len(CONTENT), len(CONTENT)) and _left(tmp_path) == {"file.bin", "fetch.lock"}
+    assert begun == ["downloading big.bin", "unpacking and checking"]
+    assert progress[-1] == pytest.approx(100) and _left(tmp_path) == {"file.bin", "fetch.lock"}
     assert fetch((_source(server),), tmp_path, _nothing) == [] and len(server.ranges) == 1
 
 
@@ -226,11 +230,13 @@ def test_the_state_is_saved_during_a_download(server: Server, tmp_path: Path) ->
     server.etag = '"a"'
     lost: list[int] = []
 
-    def advance(there: int, _: int | None) -> None:
+    def advanced(per_cent: float) -> None:
+        there = round(per_cent / 100 * len(CONTENT))
         lost.append(there - json.loads((tmp_path / ".fetch" / "big.bin.part.json").read_text())["size"])
 
     settings = replace(HASTY, state_bytes=1 << 16)
-    fetch((_source(server, known=False),), tmp_path, _nothing, advance=lambda _: advance, settings=settings)
+    with stages_call(advanced):
+        fetch((_source(server, known=False),), tmp_path, _nothing, settings=settings)
     assert len(lost) > 20 and max(lost) < settings.state_bytes + settings.chunk
 
 
@@ -409,10 +415,13 @@ def test_the_command(
     with serving({name: path.read_bytes() for name, path in files.items()}) as server:
         assert main(["fetch", "weights", "small", "--mirror", server.address]) == 0
         captured = capsys.readouterr()
-        assert captured.out == "wrote weights/small/options.json\nwrote weights/small/weights.hdf5\n"
+        assert captured.out == (
+            "".join(f"downloading {name}\n" for name in files)
+            + "unpacking and checking\nwrote weights/small/options.json\nwrote weights/small/weights.hdf5\n"
+        )
         assert captured.err.count(": not verified, because no SHA-256 is published for it; ") == 2
         assert main(["fetch", "weights", "small", "--mirror", server.address]) == 0
-        assert capsys.readouterr() == ("weights/small: all files are present\n", "")
+        assert capsys.readouterr() == ("checking what is there\nweights/small: all files are present\n", "")
         lock = json.loads((tmp_path / "weights" / "small" / "fetch.lock").read_text())
         assert lock[entries["small"][1].url] == lock["weights.hdf5"] == hashlib.sha256(weights.read_bytes()).hexdigest()
 

@@ -75,7 +75,9 @@ def test_there_and_back(
     assert files.keys() == names | {"README.md", ".gitattributes"}
     assert all(files[name] == (folder / name).read_bytes() for name in names)
     assert files["README.md"] == (folder / "MODEL_CARD.md").read_bytes()
-    assert f"to {hub.address}/me/elmo/commit/" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert printed.startswith("checking the files\nuploading 6 files (0.0")
+    assert f"to {hub.address}/me/elmo/commit/" in printed
     files["notes.txt"] = b"mine"
     (folder / SOFTMAX_FILE).unlink()
     upload_elmo(folder, "me/elmo", revision="small", message="Without the softmax")
