@@ -29,7 +29,7 @@ from tests.records.samples import record, write
 @pytest.fixture
 def serving(tmp_path: Path) -> Iterator[BoundedServer]:
     with server(tmp_path, 0) as running:
-        thread = threading.Thread(target=running.serve_forever, daemon=True)
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         yield running
         running.shutdown()
