@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,6 +24,8 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 # tests run beside each other, on tensors so small that threads would wait for one another most of the time
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from elmo_mf.bench import _benchmark
+from elmo_mf.bench._limits import measure_limits
 from elmo_mf.bilm import Bilm, BilmOptions
 from elmo_mf.bilm.initialization import random_weights
 from elmo_mf.bilm.runtime import PackedLinear, supports
@@ -140,6 +142,12 @@ def few_calibration_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibration_sentences, "__defaults__", (300,))
     monkeypatch.setattr(_encoder_probe, "_LOSS_TOKENS", 300)
     monkeypatch.setattr(_encoder_probe, "_PAIRED_TOKENS", 300)
+
+
+@pytest.fixture
+def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `bench` measure the limits of the machine by small arrays, whose numbers are no limits, in milliseconds."""
+    monkeypatch.setattr(_benchmark, "measure_limits", partial(measure_limits, copy_bytes=2**14, square_size=8))
 
 
 @contextmanager

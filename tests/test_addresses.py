@@ -89,6 +89,7 @@ def test_encoders_from_any_place(kind: str, address: str, home: Path, monkeypatc
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_limits")
 @pytest.mark.parametrize("kind", ["~", "file://", "http://"])
 def test_files_on_the_command_line(
     kind: str, address: str, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -221,6 +221,7 @@ def test_elmo_of_size() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_limits")
 def test_command(elmo_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options, weights = elmo_files()
     out = [f"--json={tmp_path / 'b.json'}", f"--plot={tmp_path / 'b.svg'}"]

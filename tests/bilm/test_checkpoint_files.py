@@ -182,6 +182,7 @@ def test_a_bomb(nlpl: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_limits")
 def test_commands(nlpl: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = str(_zipped(nlpl, tmp_path / "208.zip"))
     text, out = tmp_path / "t.txt", tmp_path / "out"

@@ -25,7 +25,6 @@ from torch import Tensor
 
 from elmo_mf import Compression
 from elmo_mf.bench import _benchmark
-from elmo_mf.bench._limits import measure_limits
 from elmo_mf.bench._measure import measure
 from elmo_mf.bilm import lstm
 from elmo_mf.bilm.characters import batch_to_ids
@@ -309,10 +308,10 @@ def test_perplexity(texts: Texts, tmp_path: Path, gpu: EmulatedGpu, in_graphs: b
     assert perplexities[0] == [pytest.approx(row, rel=1e-4) for row in perplexities[1]]
 
 
+@pytest.mark.usefixtures("short_limits")
 def test_bench(
     elmo_files: Files, tmp_path: Path, gpu: EmulatedGpu, in_graphs: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_benchmark, "measure_limits", partial(measure_limits, copy_bytes=2**14, square_size=8))
     monkeypatch.setattr(_benchmark, "measure", partial(measure, least_rounds=1))
     options, weights = map(str, elmo_files())
     files = ["bench", "--options", options, "--weights", weights, "--json", str(tmp_path / "bench.json")]
