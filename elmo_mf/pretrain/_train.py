@@ -82,7 +82,8 @@ class Trainer:
         held_out, valid_hashes = self._read(valid)
         self.model = self._new_model().to(self.device)
         self.train_corpus, self.valid_corpus = self._corpus(sentences), self._corpus(held_out)
-        self._ends = list(itertools.accumulate(self._n_steps(epoch) for epoch in range(settings.epochs)))
+        epochs = track(range(settings.epochs), "counting batches", "epochs")
+        self._ends = list(itertools.accumulate(map(self._n_steps, epochs)))
         self.steps = self._ends[-1]
         self.step, self.seconds = 0, 0.0
         self.optimizer = torch.optim.Adam(

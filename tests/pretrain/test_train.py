@@ -27,7 +27,7 @@ from elmo_mf.provenance import file_hash
 from elmo_mf.resources import share
 from elmo_mf.storage.resumable import load_state, save_state
 from elmo_mf.trackers import tracker_named
-from tests.conftest import pipe_of, raw_options
+from tests.conftest import pipe_of, raw_options, stages_call
 from tests.gpu import needs_gpu, on_each_device
 from tests.pretrain.conftest import TINY, Texts, replace, trainer
 
@@ -45,6 +45,13 @@ def test_learns(softmax: SoftmaxKind, texts: Texts, tmp_path: Path) -> None:
     assert set((tmp_path / "out" / "vocabulary.txt").read_text().split()[3:]) == set(
         "red green blue black white".split()
     )
+
+
+def test_stages_before_the_first_step(texts: Texts, tmp_path: Path) -> None:
+    begun: list[str] = []
+    with stages_call(begun=begun.append):
+        trainer(texts, tmp_path / "out")
+    assert begun == ["reading", "reading", "word ids", "word ids", "counting batches"]
 
 
 def _weights(folder: Path) -> dict[str, torch.Tensor]:
