@@ -36,7 +36,7 @@ def models() -> Iterator[Accelerated]:
 
 
 def _in_short() -> Rows:
-    head = ["", "score on test", "form", "points lost, 95 %", "encoder, MB in float32", "batch 1", "batch 32"]
+    head = ["", "score on test", "form", "points lost, 95 %", "encoder, MB", "batch 1", "batch 32"]
     return [head, *([model.name, *_chosen(model), *_rates(model)] for model in models())]
 
 
@@ -46,7 +46,7 @@ def _chosen(model: Accelerated) -> list[str]:
     test, metric = model.search["test"], model.search["metric"]
     estimate, low, high = test["loss"]
     rows = {row["name"]: row for row in model.search["rows"]}
-    megabytes = [4 * rows[name]["encoder_parameters"] / 1e6 for name in ("original", model.search["written"])]
+    megabytes = [rows[name]["encoder_bytes"] / 1e6 for name in ("original", model.search["written"])]
     return [
         f"{100 * test['original'][metric]:.1f}",
         model.search["written"],
