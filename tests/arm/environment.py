@@ -69,7 +69,7 @@ def build(folder: Path) -> None:
 
 
 def _unpack_debian(apt: Path, root: Path) -> None:
-    """Download Python and its libraries from the sources of this machine, with a state of apt's of its own, and unpack them."""
+    """Download Python and its libraries from the sources of this machine, in folders of their own, and unpack them."""
     for part in ("lists/partial", "cache/archives/partial"):
         (apt / part).mkdir(parents=True)
     (apt / "status").touch()
