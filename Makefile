@@ -22,7 +22,7 @@ test: $(READY)
 test-fast: $(READY)  ## the tests to run while working: under two minutes on two cores
 	$(BIN)/pytest -n 2 --dist worksteal -m "not (slow or browser or cluster or emulated or data)"
 
-test-arm: $(READY)  ## the machine code on emulated ARM processors; needs Debian's qemu-user, and takes a quarter of an hour
+test-arm: $(READY)  ## the machine code on emulated ARM processors; needs Debian 12 and its qemu-user, and takes ten minutes
 	$(BIN)/python -m tests.arm.environment build/arm
 	ELMO_MF_ARM=build/arm $(BIN)/pytest -rP tests/arm
 
