@@ -198,6 +198,8 @@ def loaded(script):
 if __name__ == "__main__":
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         print(pool.apply(loaded, sys.argv[1:]))
+        pool.close()
+        pool.join()  # AllenNLP catches the signal by which pools end processes
 """
 
 
